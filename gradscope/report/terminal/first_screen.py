@@ -122,18 +122,18 @@ def _things_to_do(analysis: Analysis, screen: Screen) -> list[list[Text]]:
     if analysis.remedies and analysis.last.error is not None:
         start = settings.start if settings.weights is None else settings.start or StartName.SCRATCH
         trained = {"load": None, "updates": settings.updates or Settings().updates, "start": start}
-        command = command_line(settings.with_changes(trained), "try")
-        rows.append(("", command, "finds which change helps, by training"))
+        first = command_line(settings.with_changes(trained), "try")
+        rows.append(("", first, "finds which change helps, by training"))
     when = " before training" if analysis.training is not None else ""
     for remedy, sentence, command in zip(analysis.remedies, *advice(analysis), strict=True):
         rate = remedy.numbers.get("predicted_rate")
         gives = f"growth {level(rate)}{when}" if isinstance(rate, float) else ""
         rows.append((sentence, command, gives))
-    for sentence, command, note in rows:
+    for sentence, typed, note in rows:
         said = wrap(screen.say(sentence), screen.width - MARGIN)
-        lines = said if command is None else command_lines(command, screen)
+        lines = command_lines(typed, screen) if typed else said
         shown = list(map(Text, lines))
-        if command and note and MARGIN + len(lines[-1]) + len(note) + 4 <= screen.width:
+        if typed and note and MARGIN + len(lines[-1]) + len(note) + 4 <= screen.width:
             shown[-1].append(screen.say(f"  # {note}"), "dim")
         found.append(shown)
     return found

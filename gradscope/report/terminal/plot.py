@@ -23,8 +23,12 @@ FARTHEST = 3
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each dot, by row and column within a cell (Unicode chapter 21.1)."""
 
-ASCII = np.array([*"'**.", " "])
-"""The mark of a cell by the first of its rows of dots that is drawn; the last for none."""
+_DRAWN = np.c_[np.arange(256)[:, None] & DOTS.sum(axis=1), np.ones(256)] > 0
+MARKS = (
+    np.array([*"'**. "])[_DRAWN.argmax(axis=1)],
+    np.array([" ", *map(chr, range(0x2801, 0x2900))]),
+)
+"""The mark of each set of dots: in ASCII by the first of its rows, in braille."""
 
 
 def profile_plot(
@@ -85,12 +89,9 @@ def _cells(heights: FloatArray, rows: int, *, unicode: bool) -> NDArray[np.str_]
     dots = np.zeros((4 * rows, heights.size), dtype=np.bool_)
     for column, (first, last) in enumerate(np.rint([ends.min(axis=0), ends.max(axis=0)]).T):
         dots[max(int(first), 0) : max(int(last) + 1, 0), column] = True
-    parts = dots.reshape(rows, 4, -1, 2)
-    if not unicode:
-        seen = parts.any(axis=3)
-        return ASCII[np.where(seen.any(axis=1), seen.argmax(axis=1), 4)]
-    bits = np.einsum("rict,it->rc", parts, DOTS)
-    return np.array([" ", *map(chr, range(0x2801, 0x2900))])[bits]
+    bits = np.einsum("rict,it->rc", dots.reshape(rows, 4, -1, 2), DOTS)
+    cells: NDArray[np.str_] = MARKS[unicode][bits]
+    return cells
 
 
 def _written(line: str, text: str, column: int) -> str:

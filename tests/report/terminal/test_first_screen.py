@@ -1,6 +1,7 @@
 """The first screen: the whole answer in 24 lines, and what is left out of a smaller one."""
 
 import dataclasses
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from gradscope.analysis.results import Analysis, Profile
-from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.diagnosis.growth import CauseRates
+from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.remedies import Remedy, RemedyCode
 from gradscope.names import Regime
 from gradscope.report.screen import HEIGHT, Screen
@@ -53,8 +55,12 @@ def test_a_wide_screen_has_plot_and_causes_side_by_side(analyses: dict[str, Anal
 def advised(analysis: Analysis) -> Analysis:
     """Return an analysis with two remedies, an R², and a profile that goes to the last row."""
     lags = np.arange(1, 51)
-    profile = Profile(lags, -0.7 * np.repeat(lags[:, None], 3, axis=1), 0.0 * lags, 1e-16)
-    rate = {"predicted_rate": -0.25, "predicted_from": "measurement"}
+    norms = np.repeat(np.linspace(-0.7, -35.0, 50)[:, None], 3, axis=1)
+    profile = Profile(lags, norms, np.zeros(50), 1e-16)
+    rate: dict[str, float | int | str | None] = {
+        "predicted_rate": -0.25,
+        "predicted_from": "measurement",
+    }
     remedies = (
         Remedy(RemedyCode.REDUCE_SATURATION, rate, {"input_scale": 0.125}),
         Remedy(RemedyCode.ALIGN_WEIGHTS, rate, {"init": "gaussian"}),
@@ -113,7 +119,9 @@ def test_a_network_that_was_not_trained_is_tried_with_updates(
 
 def test_the_bars_are_as_long_as_the_causes_are_large(analyses: dict[str, Analysis]) -> None:
     analysis = analyses["vanishing"]
-    none = dataclasses.replace(analysis.last.causes, misalignment=0.0)
+    causes = analysis.last.causes
+    assert isinstance(causes, CauseRates)
+    none = dataclasses.replace(causes, misalignment=0.0)
     stage = dataclasses.replace(analysis.last, causes=none)
     lines = shown(dataclasses.replace(analysis, stages=(stage,)), Screen(80))
 
@@ -134,3 +142,22 @@ def test_every_regime_has_its_symbol_and_shut_its_own(analyses: dict[str, Analys
     assert len(set(looks.values())) == len(Regime) - 1
     assert analyses["exactly zero"].last.verdict.shut
     assert look(analyses["exactly zero"].last.verdict).symbol not in looks.values()
+
+
+def test_sequences_that_disagree_are_counted_below_the_causes(
+    analyses: dict[str, Analysis],
+) -> None:
+    analysis = analyses["trained"]
+    counts = Reason(ReasonCode.SEQUENCES_DISAGREE, {"vanishing": 7, "stable": 5})
+    main = present(analysis.last.verdict.reason(ReasonCode.MAIN_CAUSE))
+    verdict = dataclasses.replace(
+        analysis.last.verdict, regime=Regime.MIXED, reasons=(counts, main)
+    )
+    stage = dataclasses.replace(analysis.last, verdict=verdict)
+    lines = shown(dataclasses.replace(analysis, stages=(stage,)), Screen(80))
+
+    assert lines[0].startswith("◆")
+    bars = [place for place, line in enumerate(lines) if "▓" in line]
+    told = [place for place, line in enumerate(lines) if {"7", "5"} <= set(re.findall(r"\d", line))]
+    assert told
+    assert told[0] > bars[0]
