@@ -3,7 +3,7 @@ all that comes from a file or a setting is escaped. A notebook shows less, insid
 """
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import singledispatch
 from html import escape
 from importlib.resources import files
@@ -25,7 +25,7 @@ from gradscope.report.figures.panels import PANELS, Panel
 from gradscope.report.figures.remedy import trial_picture
 from gradscope.report.formats import to_csv
 from gradscope.report.provenance.recipe import command_line
-from gradscope.report.provenance.records import provenance_text, settings_to_toml
+from gradscope.report.provenance.records import ANALYSIS, provenance_text, settings_to_toml
 from gradscope.report.screen import printable
 from gradscope.report.terminal import analysis as terminal
 from gradscope.report.terminal import remedy as trial_words
@@ -54,6 +54,7 @@ def analysis_html(analysis: Analysis) -> str:
     settings, advised = analysis.settings, advice(analysis)
     layers, layers_title = terminal.layer_rows(analysis), terminal.layers_title(analysis)
     again = (
+        "<p>This command reproduces every number:</p>\n"
         f"<pre><code>{escape(command_line(settings))}</code></pre>\n"
         "<details>\n<summary>All settings, as a TOML file for <code>--config</code></summary>\n"
         f"<pre><code>{escape(settings_to_toml(settings.as_dict()))}</code></pre>\n</details>"
@@ -76,21 +77,29 @@ def trial_html(trial: Trial) -> str:
     answer, about = trial_words.trial_answer(trial), trial_words.trial_about(trial)
     ranking = _table(trial_words.TITLES, trial_words.trial_table(trial))
     sections = [
-        _section("errors", "Errors", f'<img src="{picture}" alt="{escape(answer)}">'),
+        _section(
+            "errors", "Errors", f'<figure><img src="{picture}" alt="{escape(answer)}"></figure>'
+        ),
         _section("ranking", "Ranking", ranking),
         _section("left", "Not tried", bullet_list(left)) if left else "",
         _section("use", "Use it", bullet_list([""], [command])) if command else "",
         _section("decision", "How it was decided", bullet_list(trial_words.decision(trial))),
     ]
-    return _page(answer, about, trial.plan.settings, sections)
+    return _page(answer, about, trial.plan.settings, sections, {"command": "try"})
 
 
-def _page(title: str, subject: str, settings: Settings, sections: Iterable[str]) -> str:
+def _page(
+    title: str,
+    subject: str,
+    settings: Settings,
+    sections: Iterable[str],
+    made_by: Mapping[str, str] = ANALYSIS,
+) -> str:
     frame = Template((files("gradscope.report") / "page.html").read_text("utf-8"))
     page = frame.substitute(
         title=escape(title),
         subject=escape(subject),
-        provenance=escape(provenance_text(settings.as_dict())),
+        provenance=escape(provenance_text(settings.as_dict(), made_by)),
         sections="\n".join(filter(None, sections)),
     )
     return _seen(page)
