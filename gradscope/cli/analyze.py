@@ -1,6 +1,7 @@
 """``gradscope analyze``, ``train``, ``spectrum`` and ``inspect``, and what other commands share."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from gradscope.cli.options import (
     FailOn,
     FailWhen,
     Figure,
+    Full,
     Given,
     Html,
     Load,
@@ -50,6 +52,7 @@ def analyze(
     html: Html = None,
     save: Save = None,
     fail_on: FailWhen = None,
+    full: Full = False,
 ) -> None:
     """Analyze a recurrent network, trained here or from a file: whether gradients vanish or
     explode, how far back they reach, and why.
@@ -62,9 +65,10 @@ def analyze(
 
     analysis = analysis_with_bars(asked)
     call.place.view.require(analysis)
-    show(call.place, (analysis,), analysis_page, analysis_document, profile_rows)
+    place = replace(call.place, full=full)
+    show(place, (analysis,), analysis_page, analysis_document, profile_rows)
     save_run(call.place, analysis, save)
-    draw_analysis(call.place, png, analysis)
+    draw_analysis(place, png, analysis)
     if html is not None:
         from gradscope.report.html import analysis_html
 
@@ -140,7 +144,12 @@ def exit_with_status(analysis: "Analysis", fail_on: FailOn | None = None) -> Non
 
 @takes_settings("weights", *IMPORTED_SETTINGS)
 def train(
-    call: Call, load: Load = None, png: Figure = None, save: Save = None, fail_on: FailWhen = None
+    call: Call,
+    load: Load = None,
+    png: Figure = None,
+    save: Save = None,
+    fail_on: FailWhen = None,
+    full: Full = False,
 ) -> None:
     """Train a recurrent network; report error, unclipped gradient norm and memory horizon."""
     prepare_pictures(call.place, png, save)
@@ -168,7 +177,8 @@ def train(
         analysis = run(prepared, watch=recorder)
     call.place.view.require(analysis)
     result = analysis, recorder.checkpoints
-    show(call.place, result, training_page, training_document, checkpoint_rows)
+    place = replace(call.place, full=full)
+    show(place, result, training_page, training_document, checkpoint_rows)
     save_run(call.place, analysis, save)
     draw_analysis(call.place, png, analysis, "train")
     exit_with_status(analysis, fail_on)

@@ -135,6 +135,7 @@ HTML_HELP = "Write the whole report as one self-contained page."
 Html = Annotated[Path | None, option("--html", HTML_HELP, OUTPUT, "FILE")]
 SAVE_HELP = "Save network, trajectory and settings (FILE.npz, plain NumPy)."
 Save = Annotated[Path | None, option("--save", SAVE_HELP, OUTPUT, "FILE")]
+Full = Annotated[bool, option("--full", "Show all numbers, not the first screen alone.", OUTPUT)]
 Force = Annotated[bool, option("--force", "Overwrite existing files.", OUTPUT)]
 FAIL_HELP = "Exit with 1 if it is: vanishing, exploding, shut, any; diverged (in training)."
 FailWhen = Annotated[FailOn | None, option("--fail-on", FAIL_HELP, ANALYSIS, "WORD")]

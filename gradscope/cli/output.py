@@ -20,7 +20,7 @@ from gradscope.errors import OutputError, SettingError
 from gradscope.progress import SHOWN, progress
 from gradscope.report.figures.panels import REPORT, View
 from gradscope.report.files import require_free, write_whole
-from gradscope.report.screen import NARROWEST, Screen, printable
+from gradscope.report.screen import HEIGHT, NARROWEST, Screen, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,6 +41,7 @@ class Place:
     output: Path | None = None
     color: Color = Color.AUTO
     force: bool = False
+    full: bool = False
     complete: "Callable[[Mapping[str, Any]], Mapping[str, Any]] | None" = None
     view: View = REPORT
 
@@ -190,7 +191,9 @@ def _page_text(place: Place, page: "Callable[[Screen], RenderableType]") -> str:
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     unicode = not place.to_stdout or encoding.lower().replace("-", "") == "utf8"
     # A command to be copied stays on one line, however long; all else is folded to the width.
-    console.print(page(Screen(console.width, unicode)), crop=False)
+    lines = console.height - 1 if terminal else HEIGHT  # The prompt takes one.
+    screen = Screen(console.width, unicode, min(lines, HEIGHT), place.full)
+    console.print(page(screen), crop=False)
     return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
 
 

@@ -14,7 +14,7 @@ from gradscope.cli.analyze import analyze, inspect, spectrum, train
 from gradscope.cli.check import check
 from gradscope.cli.command import Call, takes_place, takes_settings
 from gradscope.cli.compare import run_comparison
-from gradscope.cli.options import SETTING_OPTIONS, Figure, Format, Html, Save
+from gradscope.cli.options import SETTING_OPTIONS, Figure, Format, Full, Html, Save
 from gradscope.cli.output import Place, note, write_stdout
 from gradscope.cli.report import report
 from gradscope.errors import ArchiveError, SettingError
@@ -33,7 +33,12 @@ UNSAVED = ("compare", "spectrum", "inspect", "report")
 
 @takes_place
 def rerun(
-    place: Place, file: MadeFile, png: Figure = None, html: Html = None, save: Save = None
+    place: Place,
+    file: MadeFile,
+    png: Figure = None,
+    html: Html = None,
+    save: Save = None,
+    full: Full = False,
 ) -> None:
     """Run again what made a picture, document or saved run: bit for bit on the same type of
     machine, elsewhere as closely as it then states.
@@ -60,7 +65,7 @@ def rerun(
     form: dict[str, Any] = {} if place.view.theme is Theme.PAPER else {"theme": place.view.theme}
     form |= {} if place.view.dpi is None else {"dpi": place.view.dpi}
     place = replace(place, view=replace(recipe.view, **form) if png else REPORT)
-    place = replace(place, complete=None if recipe.source else complete)
+    place = replace(place, full=full, complete=None if recipe.source else complete)
     _run(recipe, place, png, html, save)
 
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 NARROWEST = 60
 """Narrowest page, in columns; a narrower terminal wraps its lines."""
 
+HEIGHT = 24
+"""Lines of the first screen, at most."""
+
 _LETTERS = "σ γ φ θ λ α τ ψ δ ε ρ χ η μ π ξ Ω"
 _NAMES = "sigma gamma phi theta lambda alpha tau psi delta eps rho chi eta mu pi xi Omega"
 _SIGNS = "∂ √ ∞ ∘ ℓ × ½ ± ≈ ≥ ≤ → ← ‖ ′ ² ³ ⁴ ᵀ"
@@ -13,9 +16,10 @@ _TYPED = "d sqrt inf o l x 1/2 +- ~ >= <= -> <- || ' ^2 ^3 ^4 ^T"
 
 SPELLED: Mapping[str, str] = {
     **dict(zip(_LETTERS.split(), _NAMES.split(), strict=True)),
-    **dict.fromkeys("−–—─", "-"),
+    **dict.fromkeys("−–—─╌░", "-"),
     **dict.fromkeys("·•", "*"),
-    **dict.fromkeys("⁺┐┘", "+"),
+    **dict.fromkeys("⁺┐┘└┬", "+"),
+    **dict(zip("▼▲●◆○▸█▓┤┆", "v^o?!>#=||", strict=True)),
     **dict.fromkeys("…⋯", "..."),
     **dict(zip(_SIGNS.split(), _TYPED.split(), strict=True)),
     **dict(zip("’€£¥₹", ("'", "EUR", "GBP", "JPY", "INR"), strict=True)),
@@ -43,10 +47,14 @@ def printable(text: str) -> str:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Screen:
-    """What a page is drawn for: ``width`` columns, and whether it shows more than ASCII."""
+    """What a page is drawn for: ``width`` columns, whether it shows more than ASCII, the lines that
+    the answer may take, and whether all numbers are wanted (``full``).
+    """
 
     width: int = 80
     unicode: bool = True
+    height: int = HEIGHT
+    full: bool = False
 
     def say(self, text: str) -> str:
         """Return one line of text as this screen can show it."""

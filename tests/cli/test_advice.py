@@ -135,7 +135,7 @@ def test_a_network_from_a_file_gets_the_commands_that_a_flag_can_make(
     assert "--gain" in noise["raise-gain"][0]["command"]
     assert data["standardise-inputs"][1]["write_level"] > 0.05
     assert "--standardise" in data["standardise-inputs"][0]["command"]
-    page = call("analyze", *given).stdout
+    page = call("analyze", *given, "--full").stdout
     assert noise["raise-gain"][0]["command"].split(" --")[-1] in page
 
 
@@ -143,7 +143,7 @@ def test_a_command_stands_below_its_sentence_as_a_shell_takes_it(call: Call) -> 
     arguments = ("analyze", *UNTRAINED, *SHORT, "--activation", "sigmoid", "--seed", "123456789")
     commands = [each["command"] for each in document(call, *arguments)["remedies"]]
 
-    page = call(*arguments).stdout.partition("What to do")[2]
+    page = call(*arguments, "--full").stdout.partition("What to do")[2]
 
     assert len(commands) > 1
     assert max(map(len, page.splitlines())) <= 80

@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_page_names_the_layer_lists_all_and_says_what_is_missing(run: Run) -> None:
-    done = run("analyze", *ASKED)
+    done = run("analyze", *ASKED, "--full")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "rnn[1] of net.npz; 8 steps; inputs from" in done.stdout.replace("\n", " ")
@@ -95,9 +95,11 @@ def test_a_saved_run_of_a_stack_lists_every_layer_as_the_first_run_did(
     assert json.loads(again.stdout)["network"] == expected
     assert json.loads(third.stdout)["network"] == expected
     for more in ((), ("--lag-map",)):
-        table = run("analyze", *asked).stdout.partition("Layers of")[2].partition("Why")[0]
+        table = (
+            run("analyze", *asked, "--full").stdout.partition("Layers of")[2].partition("Why")[0]
+        )
         assert table
-        assert run(*loaded, *more).stdout.partition("Layers of")[2].startswith(table)
+        assert run(*loaded, "--full", *more).stdout.partition("Layers of")[2].startswith(table)
 
 
 def test_a_saved_run_judged_otherwise_lists_no_layers_that_were_not_judged_so(run: Run) -> None:
@@ -115,8 +117,8 @@ def test_what_to_do_about_a_network_from_elsewhere_survives_its_saved_run(run: R
     def remedies(page: str) -> str:
         return page.partition("What to do")[2]
 
-    first = run("analyze", *ASKED, "--vanishing", "0.1", "--save", "run.npz")
-    again = run("analyze", "--load", "run.npz", "--vanishing", "0.1")
+    first = run("analyze", *ASKED, "--vanishing", "0.1", "--full", "--save", "run.npz")
+    again = run("analyze", "--load", "run.npz", "--vanishing", "0.1", "--full")
 
     assert "orthogonal" in remedies(first.stdout)
     assert remedies(again.stdout) == remedies(first.stdout)

@@ -1,6 +1,6 @@
 """Terminal pages: the answer first, then the numbers, then why and what to do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -18,8 +18,8 @@ from gradscope.names import CellName
 from gradscope.report.documents.rows import check_rows, checkpoint_rows
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.screen import Screen
-from gradscope.report.terminal.plot import profile_plot
-from gradscope.report.terminal.table import bullets, opening, table_of
+from gradscope.report.terminal.first_screen import first_screen
+from gradscope.report.terminal.table import bullets, table_of
 from gradscope.report.words import headline as words
 from gradscope.report.words import numbers
 from gradscope.report.words.captions import verification_sentences
@@ -38,23 +38,12 @@ _Cells = dict[str, Callable[[Stage], str]]
 
 
 def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
-    """Return the page of ``analyze``: headline, table, plot of the profile, why, what to do."""
-    stages = [words.stage_title(stage.name, analysis.training) for stage in analysis.stages]
-    rows = [(title, *cells) for title, cells in stage_rows(analysis)]
-    parts = [
-        *_opening(analysis, screen),
-        table_of(["", *stages], rows, screen, gap=3),
-        Text(screen.say(measure_sentence(analysis)), style="dim"),
-        Text(),
-    ]
-    if analysis.network is not None:
-        parts.append(Text(screen.say(layers_title(analysis)), style="bold"))
-        parts += [table_of(LAYER_TITLES, layer_rows(analysis), screen, gap=2), Text()]
-    parts += [Text(profile_plot(analysis, screen)), Text()]
-    parts += bullets("Why", why(analysis), screen)
-    if analysis.remedies:
-        sentences, commands = advice(analysis)
-        parts += [Text(), *bullets("What to do", sentences, screen, commands)]
+    """Return the page of ``analyze``: the first screen, all numbers where they are asked for, and
+    what was measured in detail.
+    """
+    parts: list[RenderableType] = [*first_screen(analysis, screen)]
+    if screen.full:
+        parts += [Text(), *_tables(analysis, screen)]
     if analysis.details is not NO_DETAILS:
         names = "map", "shares", "lyapunov", "singular", "memory", "sensitivity"
         read = [each.reading(analysis) for name in names if (each := PANELS[name]).shown(analysis)]
@@ -62,8 +51,19 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
     return Group(*parts)
 
 
-def _opening(analysis: Analysis, screen: Screen) -> list[RenderableType]:
-    return opening(words.answer(analysis), words.describe(analysis.settings, analysis), screen)
+def _tables(analysis: Analysis, screen: Screen) -> Iterator[RenderableType]:
+    stages = [words.stage_title(stage.name, analysis.training) for stage in analysis.stages]
+    rows = [(title, *cells) for title, cells in stage_rows(analysis)]
+    yield Text(f"{screen.say(words.describe(analysis.settings, analysis))}\n", style="dim")
+    yield table_of(["", *stages], rows, screen, gap=3)
+    yield Text(f"{screen.say(measure_sentence(analysis))}\n", style="dim")
+    if analysis.network is not None:
+        yield Text(screen.say(layers_title(analysis)), style="bold")
+        yield from (table_of(LAYER_TITLES, layer_rows(analysis), screen, gap=2), Text())
+    yield from bullets("Why", why(analysis), screen)
+    if analysis.remedies:
+        sentences, commands = advice(analysis)
+        yield from (Text(), *bullets("What to do", sentences, screen, commands))
 
 
 def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
@@ -187,26 +187,17 @@ def _horizon(verdict: Verdict) -> str:
 def training_page(
     analysis: Analysis, checkpoints: Sequence[Checkpoint], screen: Screen
 ) -> RenderableType:
-    """Return the page of ``train``: the verdict, and how error, gradient norm and horizon went."""
+    """Return the page of ``train``: that of ``analyze``, and how error, norm and horizon went."""
     titles = ("update", "error per step", "gradient norm, unclipped", "memory horizon")
     rows = [
         [str(update), number(error), number(norm), "beyond" if horizon is None else str(horizon)]
         for update, error, norm, horizon in checkpoint_rows(analysis, checkpoints)[1]
     ]
-    history, baseline = analysis.training, analysis.task_info.baseline
-    before, after = analysis.stages[0].error, analysis.last.error
-    rate = level(analysis.last.verdict.rate)
-    closing = [
-        f"growth rate: {rate} nats per step{numbers.rates_beside(analysis.last.rate_per)}",
-        f"held-out error per step: {number(before)} before, {number(after)} after",
-        f"baseline: {number(baseline.error)}, {baseline.meaning}" if baseline else "",
-        words.cause_sentence(analysis.last.causes),
-        words.training_sentence(history) if history is not None else "",
-        words.penalty_sentence(history) if history is not None else "",
-    ]
-    lines = [Text(screen.say(line)) for line in closing if line]
+    history = analysis.training
+    ended = history and [words.training_sentence(history), words.penalty_sentence(history)]
+    lines = [Text(screen.say(line)) for line in ended or () if line]
     table = table_of(titles, rows, screen, gap=3)
-    return Group(*_opening(analysis, screen), table, Text(), *lines)
+    return Group(analysis_page(analysis, screen), Text(), table, *lines)
 
 
 def check_page(rows: Sequence[CheckRow], screen: Screen) -> RenderableType:

@@ -1,153 +1,107 @@
-"""The lag profile as text: a braille canvas, or plain ASCII where the terminal shows nothing else.
+"""The lag profile as text, all on one scale, so that any two can be compared: a row is as high as
+the way from 1 to a threshold, and the corridor between the thresholds always in view.
 
 A character holds 2 × 4 braille dots (Unicode 2800 to 28FF) or one ASCII mark.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from rich.text import Text
 
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10, FloatArray
-from gradscope.report.screen import Screen, to_ascii
-from gradscope.report.words.numbers import fraction, level, steps
+from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.report.screen import Screen
+from gradscope.report.words.headline import look
+from gradscope.report.words.numbers import fraction, number, power_of_ten
 
-ROWS = 12
-"""Height in character rows: with table and verdict, a page fits a screen of 50."""
+FARTHEST = 3
+"""Rows between that of 1 and the last: by default a view ends at 1e−9 or 1e9."""
 
-GUTTER = 10
-"""Columns left of the canvas, for the labels of the axis."""
-
-WIDEST = 120
-"""Most columns of the canvas: a longer line is harder to read, not more exact."""
-
-BRAILLE = 0x2800
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each dot, by row and column within a cell (Unicode chapter 21.1)."""
 
-CURVES: Mapping[str, tuple[str, int, int]] = MappingProxyType(
-    {"threshold": ("-", 12, 6), "bound": (".", 4, 1), "median": ("*", 1, 1)}
+_DRAWN = np.c_[np.arange(256)[:, None] & DOTS.sum(axis=1), np.ones(256)] > 0
+MARKS = (
+    np.array([*"'**. "])[_DRAWN.argmax(axis=1)],
+    np.array([" ", *map(chr, range(0x2801, 0x2900))]),
 )
-"""The ASCII mark of each curve, and how many dots of how many columns are drawn in braille; later
-ones on top."""
+"""The mark of each set of dots: in ASCII by the first of its rows, in braille."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _View:
-    """What part of the plane is drawn: lags 1 … ``n_lags``, log10 values ``low`` … ``high``."""
-
-    n_lags: int
-    low: float
-    high: float
-
-    def heights(self, values: FloatArray, rows: int) -> FloatArray:
-        """Return rows counted from the top (float); NaN where a value lies outside the view."""
-        slack = 1e-9 * (self.high - self.low)
-        inside = (values >= self.low - slack) & (values <= self.high + slack)
-        scaled = (self.high - values) / (self.high - self.low) * (rows - 1)
-        heights: FloatArray = np.where(inside, scaled, np.nan)
-        return heights
-
-
-def profile_plot(analysis: Analysis, screen: Screen) -> str:
-    """Return the last stage's profile by lag as lines of text, none wider than the screen."""
+def profile_plot(
+    analysis: Analysis, screen: Screen, width: int, farthest: int = FARTHEST
+) -> list[Text]:
+    """Return the last stage's median profile by lag in lines no longer than ``width``, with marks
+    where it leaves the corridor and where it is needed; at most ``farthest`` rows below that of 1.
+    """
     stage, settings = analysis.last, analysis.settings
-    columns = max(min(screen.width - GUTTER - 2, WIDEST), 20)
-    threshold = float(np.log10(settings.vanishing))
-    curves = {
-        "threshold": np.full(stage.profile.lags.size, threshold),
-        "bound": stage.profile.log_bound / LN_10,
-        "median": stage.profile.median / LN_10,
-    }
-    view = _view(curves["median"], threshold)
-    canvas = (_braille if screen.unicode else _ascii)(curves, view, columns)
-    title = "log10 σ_max(∂h_T/∂h_T−ℓ) against the lag ℓ"
-    lines_of = {
-        "median": ("solid", "median"),
-        "bound": ("dotted", "the bound"),
-        "threshold": ("dashed", fraction(settings.vanishing)),
-    }
-    legend = "; ".join(
-        f"{line if screen.unicode else CURVES[name][0]}: {what}"
-        for name, (line, what) in lines_of.items()
-        if np.isfinite(view.heights(curves[name], ROWS)).any()
-    )
-    lines = [title, *_framed(canvas, view), *_lag_axis(view, columns, stage.verdict.horizon)]
-    text = "\n".join([*lines, " " * GUTTER + legend])
-    return text if screen.unicode else to_ascii(text)
+    verdict, lags, median = stage.verdict, stage.profile.lags, stage.profile.median
+    ends = np.log([settings.vanishing, settings.exploding])
+    rows = median / np.where(median < 0.0, -ends[0], ends[1])
+    low = -int(np.clip(np.ceil(-rows.min(initial=0.0)), 1, farthest))
+    high = int(np.clip(np.ceil(rows.max(initial=0.0)), 1, FARTHEST))
+    names = {row: power_of_ten(row * abs(ends[int(row > 0)]) / LN_10) for row in (low, 0, high)}
+    names |= {1: number(settings.exploding), -1: fraction(settings.vanishing)}
+    gutter = max(map(len, names.values()))
+    columns = max(width - gutter - 2, 20)
+    at = np.linspace(1.0, lags.size, 2 * columns)
+    curve = np.interp(at, lags, np.clip(rows, low - 1.0, high + 1.0))
+    canvas = _cells(4.0 * (high - curve) + 1.6, high - low + 1, unicode=screen.unicode)
+    for edge in (high - 1, high + 1):
+        canvas[edge][canvas[edge] == " "] = "╌"
 
-
-def _view(median: FloatArray, threshold: float) -> _View:
-    """Return a view with the whole median, 0, and the threshold where the median comes near it."""
-    finite = median[np.isfinite(median)]
-    low, high = float(np.min(finite, initial=0.0)), float(np.max(finite, initial=0.0))
-    if low < threshold / 2 or finite.size < median.size:
-        low = min(low, threshold)
-    if high - low < 0.1:
-        low, high = low - 0.05, high + 0.05
-    return _View(median.size, low, high)
-
-
-def _sampled(view: _View, values: FloatArray, columns: int) -> FloatArray:
-    """Return the curve at evenly spaced lags, one per column."""
-    at = np.linspace(1.0, view.n_lags, columns)
-    if not np.isneginf(values).any():
-        sampled: FloatArray = np.interp(at, np.arange(1, view.n_lags + 1), values)
-        return sampled
-    nearest: FloatArray = values[np.rint(at).astype(np.int64) - 1]
-    return nearest
-
-
-def _braille(curves: Mapping[str, FloatArray], view: _View, columns: int) -> list[str]:
-    dots = np.zeros((4 * ROWS, 2 * columns), dtype=np.bool_)
-    for name, (_, period, drawn) in CURVES.items():
-        heights = view.heights(_sampled(view, curves[name], 2 * columns), 4 * ROWS)
-        before = np.concatenate([heights[:1], heights[:-1]])
-        # A solid line has no gaps: each of its columns reaches halfway to the one before.
-        alone = np.isnan(before) | (period > 1)
-        ends = np.where(alone, heights, (heights + before) / 2)
-        within = np.arange(2 * columns) % period < drawn
-        for column in np.flatnonzero(within & ~np.isnan(heights)):
-            start, stop = sorted((round(heights[column]), round(ends[column])))
-            dots[start : stop + 1, column] = True
-    bits = np.einsum("rict,it->rc", dots.reshape(ROWS, 4, columns, 2), DOTS)
-    return ["".join(chr(BRAILLE + int(bit)) for bit in row) for row in bits]
-
-
-def _ascii(curves: Mapping[str, FloatArray], view: _View, columns: int) -> list[str]:
-    canvas = np.full((ROWS, columns), " ")
-    for name, (mark, _, _) in CURVES.items():
-        heights = view.heights(_sampled(view, curves[name], columns), ROWS)
-        for column in np.flatnonzero(~np.isnan(heights)):
-            canvas[round(heights[column]), column] = mark
-    return ["".join(row) for row in canvas]
-
-
-def _framed(canvas: list[str], view: _View) -> list[str]:
-    """Put the axis beside the canvas: a number at the top, the middle and the bottom."""
-    labels = {0: view.high, ROWS // 2: (view.high + view.low) / 2, ROWS - 1: view.low}
-    if view.low < 0.0 < view.high:
-        zero = round(view.high / (view.high - view.low) * (ROWS - 1))
-        labels = {row: value for row, value in labels.items() if abs(row - zero) > 1}
-        labels[zero] = 0.0
-    return [
-        f"{level(labels[row]) if row in labels else '':>{GUTTER - 2}} |{line}"
-        for row, line in enumerate(canvas)
+    above, needed = verdict.reason(ReasonCode.ABOVE_THRESHOLD), verdict.required_lag
+    marks: list[tuple[Any, str, int | None]] = [
+        (verdict.horizon, "reaches {}", high + 1),
+        (above and above.numbers["lag"], f"above {number(settings.exploding)} at {{}}", high - 1),
+        (needed, f"needed: {{}}{' →' * ((needed or 0) > lags.size)}", None),
+        (lags.size, "{}", None),
+        (1, "{}", None),
     ]
+    rule, under = ["─"] * columns, " " * columns
+    for lag, text, row in marks:
+        if lag:
+            column = round((min(lag, lags.size) - 1) / max(lags.size - 1, 1) * (columns - 1))
+            rule[column] = "┬"
+            under = _written(under, screen.say(text.format(lag)), column)
+            if row is not None:
+                canvas[row, column] = "●"
+            elif text == "needed: {}":
+                canvas[np.isin(canvas[:, column], [" ", "╌"]), column] = "┆"
+    lines = []
+    for place, cells in enumerate(canvas):
+        axis = screen.say(f"{names.get(high - place, ''):>{gutter}} ┤"), "dim"
+        drawn = Text(screen.say("".join(cells)))
+        drawn.highlight_regex(r"[\u2801-\u28ff●o*'.]+", look(verdict).terminal)
+        drawn.highlight_regex("[╌-]+", "dim")
+        lines.append(Text.assemble(axis, drawn))
+    below = f"{'':{gutter}} └{''.join(rule)}", f"{'':{gutter}}  {under}"
+    return [*lines, *(Text(screen.say(each.rstrip()), "dim") for each in below)]
 
 
-def _lag_axis(view: _View, columns: int, horizon: int | None) -> list[str]:
-    """Return the axis of lags, with a mark where the horizon lies."""
-    rule = ["-"] * columns
-    last = str(view.n_lags)
-    ends = "1" + " " * max(columns - 1 - len(last), 1) + last
-    if horizon is not None:
-        place = round((horizon - 1) / max(view.n_lags - 1, 1) * (columns - 1))
-        rule[place] = "^"
-        text = f"horizon: {steps(horizon)}"
-        start = min(max(place - len(text) // 2, 2), columns - len(last) - len(text) - 1)
-        if start > 1:
-            ends = ends[:start] + text + ends[start + len(text) :]
-    return [" " * (GUTTER - 1) + "+" + "".join(rule), " " * GUTTER + ends]
+def _cells(heights: FloatArray, rows: int, *, unicode: bool) -> NDArray[np.str_]:
+    """Return a curve, whose heights (2 columns) count dots from the top, as characters."""
+    between = (heights[1:] + heights[:-1]) / 2.0
+    ends = np.stack([np.r_[heights[0], between], heights, np.r_[between, heights[-1]]])
+    dots = np.zeros((4 * rows, heights.size), dtype=np.bool_)
+    for column, (first, last) in enumerate(np.rint([ends.min(axis=0), ends.max(axis=0)]).T):
+        dots[max(int(first), 0) : max(int(last) + 1, 0), column] = True
+    bits = np.einsum("rict,it->rc", dots.reshape(rows, 4, -1, 2), DOTS)
+    cells: NDArray[np.str_] = MARKS[unicode][bits]
+    return cells
+
+
+def _written(line: str, text: str, column: int) -> str:
+    """Return a line with a text around a column, moved by its length at most to where there is room
+    for it; without room the line as it was.
+    """
+    wanted, last = column - len(text) // 2, len(line) - len(text)
+    starts = range(max(wanted - len(text), 0), min(wanted + len(text), last) + 1)
+    free = [at for at in starts if not line[max(at - 2, 0) : at + len(text) + 2].strip()]
+    if not free:
+        return line
+    start = min(free, key=lambda at: abs(at - wanted))
+    return line[:start] + text + line[start + len(text) :]

@@ -47,11 +47,11 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     ]
     return Group(
         *opening(largest, describe(analysis.settings, analysis), screen),
+        *bullets("What the state does", motion_sentences(spectrum), screen),
+        Text(),
         Text(screen.say(exponents), style="bold"),
         _exponents(spectrum, analysis.settings.steps_per, screen),
         Text(screen.say(_sum_rule(spectrum.lyapunov))),
-        Text(),
-        *bullets("What the state does", motion_sentences(spectrum), screen),
         Text(),
         Text(screen.say(values), style="bold"),
         _singular_values(spectrum.singular, screen),

@@ -44,12 +44,17 @@ def bullets(
     for sentence, command in zip_longest(sentences, commands):
         points.add_row(Text(screen.say("•")), Text(screen.say(sentence)))
         if command is not None:
-            # A line is broken before an option, unless something is quoted.
-            line, width = screen.say(command), screen.width - 8
-            joined = re.sub(" " if "'" in line else " (?!--)", "\0", line)
-            lines = wrap(joined, width, break_long_words=False, break_on_hyphens=False)
-            points.add_row("", Text(" \\\n".join(lines).replace("\0", " "), overflow="fold"))
+            points.add_row("", Text("\n".join(command_lines(command, screen)), overflow="fold"))
     return [Text(title, style="bold"), Padding(points, (0, 0, 0, 1))]
+
+
+def command_lines(command: str, screen: Screen) -> list[str]:
+    """Return a command in lines that a shell takes as one, indented by up to six columns."""
+    # A line is broken before an option, and never within quotes.
+    kept, line = r"""'[^']*'|"[^"]*"| (?!--)""", screen.say(command)
+    joined = re.sub(kept, lambda part: part[0].replace(" ", "\0"), line)
+    lines = wrap(joined, screen.width - 8, break_long_words=False, break_on_hyphens=False)
+    return " \\\n".join(lines).replace("\0", " ").split("\n")
 
 
 def table_of(

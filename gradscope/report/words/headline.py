@@ -51,6 +51,12 @@ REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
 """What the gradient does, in the same words everywhere."""
 
 
+def look(verdict: Verdict) -> RegimeLook:
+    """Return how a verdict is shown; where nothing is written, as no regime."""
+    shut = RegimeLook("writes nothing", "○", "#6b6b6b", "bright_black")
+    return shut if verdict.shut else REGIME_LOOKS[verdict.regime]
+
+
 def regime_word(verdict: Verdict) -> str:
     """Return what the gradient does: whether that is only so far, and whether its rate is 0."""
     so_far = " so far" if verdict.expected_lag is not None else ""
