@@ -29,6 +29,7 @@ from gradscope.report.figures.panels import PANELS
 
 if TYPE_CHECKING:
     from gradscope.analysis.results import Analysis
+    from gradscope.report.documents.rows import Rows
 
 EXAMPLES = """\
 gradscope analyze --activation tanh --steps 100
@@ -114,8 +115,15 @@ def analysis_with_bars(asked: Settings | Given) -> "Analysis":
         return run(prepared, watch=watch)
 
 
-def write_files(analysis: "Analysis", files: Files, *, force: bool) -> None:
-    """Write the saved run, the picture and the report, where asked for."""
+def write_files(
+    analysis: "Analysis",
+    files: Files,
+    *,
+    force: bool,
+    command: str = "analyze",
+    progress: "Rows | None" = None,
+) -> None:
+    """Write the saved run, the picture and the report of a ``command``, where asked for."""
     if files.save is not None:
         from gradscope.analysis.archive import archive_bytes
 
@@ -128,9 +136,11 @@ def write_files(analysis: "Analysis", files: Files, *, force: bool) -> None:
             draw = partial(panel_picture, analysis, files.panel, width=files.width)
         write_figures(files.figures, draw, force=force)
     if files.html is not None:
+        from gradscope.explain.glossary import DEFINITIONS
         from gradscope.report.html import analysis_html
 
-        write_file(files.html, analysis_html(analysis).encode(), force=force)
+        page = analysis_html(analysis, DEFINITIONS, command, progress)
+        write_file(files.html, page.encode(), force=force)
 
 
 def exit_with_status(analysis: "Analysis", fail_on: FailOn | None = None) -> None:

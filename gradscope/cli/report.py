@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from gradscope.cli.command import takes_place
 from gradscope.cli.export import StoreFile, Where
-from gradscope.cli.options import ANALYSIS, Figure, option
-from gradscope.cli.output import Place, show, titled, write_figures
+from gradscope.cli.options import ANALYSIS, Figure, Html, option
+from gradscope.cli.output import Place, show, titled, write_figures, write_file
 from gradscope.errors import SettingError
 from gradscope.names import SweepPicture, SweepValue
 
@@ -36,7 +36,7 @@ Up = Annotated[str | None, option("--y", Y_HELP, ANALYSIS, "NAME")]
 
 
 @takes_place
-def report(
+def report(  # noqa: PLR0913 (a parameter is an option)
     place: Place,
     store: StoreFile,
     *,
@@ -46,23 +46,30 @@ def report(
     x: Across = None,
     y: Up = None,
     png: Figure = None,
+    html: Html = None,
 ) -> None:
     """Summarize a sweep in a table, and draw its phase diagram or quantiles over seeds."""
-    place.prepare(figures=png)
+    place.prepare(html, figures=png)
     from gradscope.report.provenance.recipe import StoreSource
 
-    run_report(place, StoreSource(str(store), where, kind, value, x, y), png)
+    run_report(place, StoreSource(str(store), where, kind, value, x, y), png, html)
 
 
-def run_report(place: Place, source: "StoreSource", figures: Sequence[Path] | None) -> None:
+def run_report(
+    place: Place,
+    source: "StoreSource",
+    figures: Sequence[Path] | None,
+    html: Path | None = None,
+) -> None:
     """Show the table of a store and draw its picture."""
     from gradscope.report.documents.sweep import GROUP_COLUMNS, group_rows, store_document
+    from gradscope.report.html import store_html
     from gradscope.report.terminal.sweep import store_page
     from gradscope.sweep.query import read_rows
     from gradscope.sweep.summary import summarize
 
     store = Path(source.store)
-    rows = read_rows(store, source.where, curves=False)
+    rows = read_rows(store, source.where, curves=html is not None)
     if not rows.values:
         which = " that match --where" if source.where else ""
         raise SettingError(f"{store} has no cells{which}; run a sweep first")
@@ -70,11 +77,14 @@ def run_report(place: Place, source: "StoreSource", figures: Sequence[Path] | No
         raise SettingError("no cell has Lyapunov exponents; run the sweep with --spectrum")
     summary = summarize(rows)
     draw = _drawing(rows, source) if figures else None
+    page = "" if html is None else store_html(rows, summary, source)
     document = partial(store_document, rows=rows)
     table = titled(GROUP_COLUMNS, lambda *_: group_rows(summary))
     show(place, (summary, store), store_page, document, table)
     if draw is not None:
         write_figures(figures, draw, force=place.force)
+    if html is not None:
+        write_file(html, page.encode(), force=place.force)
 
 
 def _drawing(rows: "Rows", source: "StoreSource") -> Callable[[str], bytes]:

@@ -73,7 +73,7 @@ def _run(recipe: "Recipe", place: Place, files: Files) -> None:
         axes = {"kinds": recipe.cells, "activations": recipe.activations, "steps": recipe.lengths}
         run_comparison(place, settings, {**axes, "seeds": recipe.seeds}, figures)
     elif recipe.command is MadeBy.TRAIN:
-        run_training(place, settings, figures, files.save)
+        run_training(place, settings, Files(figures, files.save))
     elif recipe.command is MadeBy.SPECTRUM:
         run_spectrum(place, settings, figures)
     elif recipe.command is MadeBy.CHECK:

@@ -1,13 +1,11 @@
 """``gradscope train``: error, unclipped gradient norm and memory horizon during training."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradscope.analysis.settings import IMPORTED_SETTINGS, Settings
 from gradscope.cli.analyze import Files, exit_with_status, write_files
 from gradscope.cli.command import Call, takes_settings
-from gradscope.cli.options import FailOn, FailWhen, Figure, Given, Load, Save
+from gradscope.cli.options import FailOn, FailWhen, Figure, Given, Html, Load, Save
 from gradscope.cli.output import Place, note, progress_bar, show, titled
 from gradscope.errors import SettingError
 
@@ -23,18 +21,22 @@ gradscope train --data series.csv --column NAME --steps 50 --truncate 10 --json
 
 @takes_settings("weights", *IMPORTED_SETTINGS)
 def train(
-    call: Call, load: Load = None, png: Figure = None, save: Save = None, fail_on: FailWhen = None
+    call: Call,
+    load: Load = None,
+    png: Figure = None,
+    html: Html = None,
+    save: Save = None,
+    fail_on: FailWhen = None,
 ) -> None:
     """Train a recurrent network; report error, unclipped gradient norm and memory horizon."""
-    call.place.prepare(save, figures=png)
-    run_training(call.place, call.values(load=load), png, save, fail_on)
+    call.place.prepare(save, html, figures=png)
+    run_training(call.place, call.values(load=load), Files(png, save, html), fail_on)
 
 
 def run_training(
     place: Place,
     asked: Settings | Given,
-    figures: Sequence[Path] | None,
-    save: Path | None,
+    files: Files,
     fail_on: FailOn | None = None,
 ) -> None:
     """Train, show the checkpoints, write picture and run."""
@@ -54,7 +56,8 @@ def run_training(
         analysis = analyze(prepared, watch=recorder)
     table = titled(CHECKPOINT_COLUMNS, checkpoint_rows)
     show(place, (analysis, recorder.checkpoints), training_page, training_document, table)
-    write_files(analysis, Files(figures, save), force=place.force)
+    progress = table(analysis, recorder.checkpoints)
+    write_files(analysis, files, force=place.force, command="train", progress=progress)
     exit_with_status(analysis, fail_on)
 
 
