@@ -1,12 +1,9 @@
 """Reports as self-contained HTML files, in the frame of ``page.html``, whose pictures ``page.js``
 draws from one island of numbers: no network; all that comes from a file or a setting is escaped.
-A notebook shows less, inside its own page.
 """
 
-import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import singledispatch
 from html import escape
 from importlib.resources import files
 from itertools import zip_longest
@@ -17,12 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.analysis.results import Analysis, Comparison
-from gradscope.analysis.settings import Settings
 from gradscope.arrays import LN_10
-from gradscope.diagnosis.diagnose import Diagnosis
-from gradscope.diagnosis.thresholds import Thresholds
-from gradscope.jacobians.lag_norms import LagNorms
-from gradscope.notebook_repr import NotebookResult
 from gradscope.remedy.trial import Trial
 from gradscope.report.documents.page import (
     analysis_numbers,
@@ -33,8 +25,6 @@ from gradscope.report.documents.page import (
 from gradscope.report.documents.rows import MEDIAN_COLUMNS, Rows, file_of, median_rows
 from gradscope.report.documents.sweep import GROUP_COLUMNS, group_rows
 from gradscope.report.documents.trial import trial_rows, winner_command
-from gradscope.report.figures.analysis import analysis_picture, profile_picture
-from gradscope.report.figures.comparison import comparison_picture
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.provenance.recipe import StoreSource, command_line
 from gradscope.report.provenance.records import provenance_text, settings_to_toml
@@ -44,7 +34,7 @@ from gradscope.report.terminal import trial as trial_words
 from gradscope.report.words import headline as words
 from gradscope.report.words.captions import lyapunov_sentence, verification_sentences
 from gradscope.report.words.numbers import number, power_of_ten, steps
-from gradscope.report.words.reasons import reason_sentence, why
+from gradscope.report.words.reasons import why
 from gradscope.report.words.remedies import advice
 from gradscope.sweep.query import Rows as StoreRows
 from gradscope.sweep.summary import Summary, grid_of_values, shared_settings
@@ -66,11 +56,6 @@ def bullet_list(sentences: Sequence[str], commands: Sequence[str | None] = ()) -
     pairs = zip_longest(map(escape, sentences), codes, fillvalue="")
     items = "\n".join(f"<li>{sentence}{code}</li>" for sentence, code in pairs)
     return f"<ul>\n{items}\n</ul>"
-
-
-def data_url(media_type: str, content: bytes) -> str:
-    """Return bytes as a data URL, so that nothing is fetched."""
-    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def analysis_html(
@@ -105,7 +90,7 @@ def analysis_html(
     layers = terminal.layer_rows(analysis)
     first = [each for name in FIRST for each in panels if f'data-figure="{name}"' in each]
     sections = {
-        "whether": ("How much arrives, and why", _still(analysis) + _grid(first, "lead")),
+        "whether": ("How much arrives, and why", [_still(analysis), *first]),
         "why": ("Why", bullet_list(why(analysis))),
         "advice": ("What to do", bullet_list(*advice(analysis)) if analysis.remedies else ""),
         "numbers": ("In numbers", _numbers(analysis)),
@@ -113,7 +98,7 @@ def analysis_html(
             terminal.layers_title(analysis),
             _table(terminal.LAYER_TITLES, layers) if layers else "",
         ),
-        "depth": ("In depth", _grid([each for each in panels if each not in first])),
+        "depth": ("In depth", [each for each in panels if each not in first]),
         "again": ("Reproduce it", again),
     }
     answer = words.answer(analysis)
@@ -129,7 +114,7 @@ def trial_html(trial: Trial) -> str:
     reading = "Held-out error in parts of the baseline's: a dot for each seed, a line at the mean."
     ranking = _table(trial_words.TITLES, trial_words.trial_table(trial))
     sections = {
-        "whether": ("Errors", _figure("trial", "By change", reading)),
+        "whether": ("Errors", [_figure("trial", "By change", reading)]),
         "ranking": ("Ranking", ranking),
         "left": ("Not tried", bullet_list(left) if left else ""),
         "use": ("Use it", bullet_list([""], [command]) if command else ""),
@@ -147,19 +132,17 @@ def comparison_html(comparison: Comparison) -> str:
     profile = "The median over the sequences of one network; point at another above."
     profiles = _figure("profiles", "How much arrives, by lag", profile)
     sections = {
-        "whether": ("Reach", _grid([reach, profiles])),
+        "whether": ("Reach", [reach, profiles]),
         "numbers": ("In numbers", _table(MEDIAN_COLUMNS, map(_cells, median_rows(comparison)))),
     }
     heads = words.comparison_headline(comparison), words.seeds_of(comparison)
     every = [each.settings.as_dict() for each in comparison.analyses]
-    made_by: dict[str, Any] = {
-        "command": "compare",
-        "files": list(map(file_of, comparison.analyses)),
-    }
-    if None in made_by["files"]:
+    compared: Mapping[str, Any] = {"files": list(map(file_of, comparison.analyses))}
+    if None in compared["files"]:
         axes = ("cell", "activation", "steps")
-        made_by = {name: list(dict.fromkeys(each[name] for each in every)) for name in axes}
-        made_by |= {"command": "compare", "seeds": len({each["seed"] for each in every})}
+        compared = {name: list(dict.fromkeys(each[name] for each in every)) for name in axes}
+        compared = {**compared, "seeds": len({each["seed"] for each in every})}
+    made_by = {"command": "compare", **compared}
     return _page(*heads, every[0], made_by, sections, comparison_numbers(comparison))
 
 
@@ -169,11 +152,11 @@ def store_html(rows: StoreRows, summary: Summary, source: StoreSource) -> str:
     """
     x, y = (each and each.replace("-", "_") for each in (source.x, source.y))
     grid = grid_of_values(rows, x, y, "rate_nats_per_step")
-    reading = "Blue: lost, white: carried, orange: too large, over the lags measured, as in a map."
+    reading = "Growth, median: blue −0.5 nats per step or less, white 0, orange 0.5 or more."
     panels = [_figure("phase", each, reading, of=each) for each in grid.panels]
     profiles = _figure("profiles", "How much arrives, by lag", "In the cell pointed at.")
     sections = {
-        "whether": ("Where gradients vanish or explode", _grid([*panels, profiles])),
+        "whether": ("Where gradients vanish or explode", [*panels, profiles]),
         "numbers": ("In numbers", _table(GROUP_COLUMNS, map(_cells, group_rows(summary)))),
     }
     title = f"{', '.join(grid.panels)} over {grid.x.name} and {grid.y.name}".replace("_", " ")
@@ -190,15 +173,16 @@ def _page(
     subject: str,
     settings: Mapping[str, Any],
     made_by: Mapping[str, Any],
-    sections: Mapping[str, tuple[str, str]],
+    sections: Mapping[str, tuple[str, str | list[str]]],
     numbers: Mapping[str, Any],
 ) -> str:
-    """Return the page: sections by their identity, each with title and content, if it has any."""
+    """Return the page: sections by their identity, a title and what it holds (figures: a list)."""
     package = files("gradscope.report")
     shown = {each: words for each, words in sections.items() if words[1]}
     body = "\n".join(
-        f'<section aria-labelledby="{each}">\n<h2 id="{each}">{escape(name)}</h2>\n{inside}\n'
-        "</section>"
+        f'<section aria-labelledby="{each}">\n<h2 id="{each}">{escape(name)}</h2>\n'
+        + (inside if isinstance(inside, str) else f'<div class="figures">{"".join(inside)}</div>')
+        + "\n</section>"
         for each, (name, inside) in shown.items()
     )
     terms = {name: text for name, text in numbers.get("terms", {}).items() if name in body}
@@ -213,16 +197,17 @@ def _page(
         island=island.replace("<", "\\u003c"),
         script=(package / "page.js").read_text("utf-8"),
     )
-    return _seen(page)
+    return seen(page)
 
 
-def _seen(page: str) -> str:
-    return "\n".join(map(printable, page.split("\n")))  # What cannot be seen is spelled out.
+def seen(page: str) -> str:
+    """Return a page with what cannot be seen spelled out."""
+    return "\n".join(map(printable, page.split("\n")))
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table whose first column holds the names of the rows."""
-    heads = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
+    heads = "".join(f'<th scope="col">{escape(title.replace("_", " "))}</th>' for title in titles)
     lines = "\n".join(
         f'<tr><th scope="row">{escape(name)}</th>'
         + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
@@ -246,10 +231,6 @@ def _numbers(analysis: Analysis) -> str:
     return f"{warning}{_table(['quantity', *stages], rows)}\n{below}"
 
 
-def _grid(figures: Iterable[str], look: str = "") -> str:
-    return f'<div class="figures {look}">{"".join(figures)}</div>'
-
-
 def _figure(name: str, title: str, reading: str, of: str = "") -> str:
     """Return a place for the script to draw in, under its title, and how to read it."""
     return (
@@ -261,82 +242,19 @@ def _figure(name: str, title: str, reading: str, of: str = "") -> str:
 
 def _still(analysis: Analysis) -> str:
     """Return the lag profile as a small picture, for a browser without scripts."""
-    last = analysis.last.profile
     curves = [each.profile.median / LN_10 for each in analysis.stages]
     every = np.concatenate([each[np.isfinite(each)] for each in curves])
-    low, high = every.min(initial=-4.0), every.max(initial=4.0)
-    drawn = ""
+    low, high, longest = every.min(initial=-4.0), every.max(initial=4.0), curves[-1].size
+    end = f"{steps(longest)} back: {power_of_ten(float(curves[-1][-1]))}"
+    drawn = f'<text x="330" y="184" text-anchor="end">{end}</text>'
     for median in curves:
         places = np.unique(np.linspace(0, median.size - 1, STILL_POINTS).round().astype(int))
         points = " ".join(
-            f"{50 + 280 * (at + 1) / last.lags.size:.0f},{160 * (high - median[at]) / (high - low):.0f}"
-            for at in places
-            if np.isfinite(median[at])
+            f"{50 + 280 * (at + 1) / longest:.0f},{160 * (high - median[at]) / (high - low):.0f}"
+            for at in places[np.isfinite(median[places])]
         )
         drawn += f'<polyline points="{points}"/>'
     for at, word in ((3, "1000"), (0, "1"), (-3, "1/1000")):
         y = f"{160 * (high - at) / (high - low):.0f}"
         drawn += f'<path d="M50 {y}h280"/><text x="46" y="{y}" text-anchor="end">{word}</text>'
-    end = f"{steps(last.lags.size)} back: {power_of_ten(float(curves[-1][-1]))}"
-    return (
-        f'<svg class="still" viewBox="0 0 340 190" role="img" aria-label="lag profile">{drawn}'
-        f'<text x="330" y="184" text-anchor="end">{end}</text></svg>'
-    )
-
-
-WIDTH = "max-width: 60em; width: 100%"
-
-
-@singledispatch
-def notebook_page(result: NotebookResult) -> str:
-    """Return the page of a result; raises TypeError if its kind has none."""
-    raise TypeError(f"a {type(result).__name__} has no page")
-
-
-@notebook_page.register
-def _(analysis: Analysis) -> str:
-    drawn = analysis_picture(analysis, ".png")
-    lists = _points("Why", why(analysis)), _points("What to do", *advice(analysis))
-    about = words.describe(analysis.settings, analysis)
-    return _framed(words.answer(analysis), about, drawn, *lists)
-
-
-@notebook_page.register
-def _(comparison: Comparison) -> str:
-    if not comparison.analyses:
-        return _framed("Nothing was compared: interrupted")
-    drawn = comparison_picture(comparison, ".png")
-    return _framed(words.comparison_headline(comparison), png=drawn)
-
-
-@notebook_page.register
-def _(diagnosis: Diagnosis) -> str:
-    threshold = diagnosis.thresholds.vanishing
-    drawn = profile_picture(diagnosis.norms, threshold, diagnosis.log_bound)
-    reasons = _points("Why", [reason_sentence(each) for each in diagnosis.verdict.reasons])
-    said = words.headline(diagnosis.verdict, threshold)
-    return _framed(said, words.cause_sentence(diagnosis.causes), drawn, reasons)
-
-
-@notebook_page.register
-def _(norms: LagNorms) -> str:
-    last = int(norms.lags[-1])
-    lows, highs = float(norms.log_norms[-1].min()), float(norms.log_norms[-1].max())
-    reach = " to ".join(dict.fromkeys(power_of_ten(each / LN_10) for each in (lows, highs)))
-    answer = f"σ_max is {reach} after {steps(last)}"
-    drawn = profile_picture(norms, Thresholds().vanishing)
-    about = f"{norms.log_norms.shape[1]} sequences; relative error {norms.certificate.max():.0e}"
-    return _framed(answer, about, drawn)
-
-
-def _framed(answer: str, about: str = "", png: bytes = b"", *lists: str) -> str:
-    """Return a page: the answer, what it is about, the picture, lists of sentences."""
-    said = escape(answer)
-    parts = [f"<p><strong>{said}.</strong></p>", f"<p>{escape(about)}</p>" if about else ""]
-    if png:
-        parts.append(f'<img alt="{said}" src="{data_url("image/png", png)}" style="{WIDTH}">')
-    return _seen(f'<div class="gradscope">{"".join([*parts, *lists])}</div>')
-
-
-def _points(title: str, sentences: Sequence[str], commands: Sequence[str | None] = ()) -> str:
-    return f"<p>{escape(title)}</p>{bullet_list(sentences, commands)}" if sentences else ""
+    return f'<svg class="still" viewBox="0 0 340 190" aria-label="lag profile">{drawn}</svg>'
