@@ -43,15 +43,20 @@ def steepness_caption(analysis: Analysis) -> str:
     """Say what slopes_caption says."""
     return slopes_caption(analysis)
 '''
-PANEL = """    Panel("steepness", "How steep the median unit is",
-          "time_panels", "figures.time_panels.slope_rows", term="slope"),
+NUMBERS = """
+
+def steepness_rows(analysis: Analysis) -> Rows:
+    return slopes_rows(analysis)
+"""
+PANEL = """    Panel("steepness", "How steep the median unit is", "time_panels", term="slope"),
 """
 
 EDITS = {
     "names.py": ('    SOFTPLUS = "softplus"\n', f'    SOFTPLUS = "softplus"\n{WORD}'),
     "model/activations.py": ("\n)  # fmt: skip\n", f"\n{ROW})  # fmt: skip\n"),
     "analysis/setting_fields.py": ("\n    seed: int", f"{FIELD}\n    seed: int"),
-    "report/figures/time_panels.py": ("\n\ndef gradient_rows", f"{DRAWING}\n\ndef gradient_rows"),
+    "report/figures/time_panels.py": ("\n\ndef slopes_panel", f"{DRAWING}\n\ndef slopes_panel"),
+    "report/documents/rows.py": ("\n\ndef slopes_rows", f"{NUMBERS}\n\ndef slopes_rows"),
     "report/words/captions.py": (
         "\n\ndef training_caption", f"{CAPTION}\n\ndef training_caption",
     ),

@@ -61,10 +61,7 @@ def reads_weight_files(path: PurePosixPath) -> bool:
 
 THIRD_PARTIES: Mapping[str, Callable[[PurePosixPath], bool]] = {
     "numpy": lambda _: True,
-    "rich": lambda path: (
-        top_package(path) in {"report", "watch", "cli"}
-        or path == PurePosixPath(PACKAGE, "explain", "page.py")
-    ),
+    "rich": lambda path: top_package(path) in {"report", "watch", "cli"},
     "typer": lambda path: top_package(path) == "cli",
     "matplotlib": draws,
     "PIL": lambda path: path.parent == PurePosixPath(PACKAGE, "report", "provenance"),

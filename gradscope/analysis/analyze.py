@@ -143,6 +143,6 @@ def _flossed(prepared: Prepared, task: Problem) -> Trained:
         lambda: with_noise(settings.noise, rng, network, task.draw(rng, few)),
         adam(DEFAULT_LEARNING_RATE[OptimizerName.ADAM]),
         settings.floss,
-        limits=Limits(exponents=min(settings.floss_exponents or settings.hidden, settings.hidden)),
+        limits=Limits(exponents=settings.hidden),
         fits=partial(takes_first_step, evaluation=prepared.batch),
     )

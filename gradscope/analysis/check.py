@@ -6,7 +6,7 @@ import numpy as np
 
 from gradscope.analysis.prepare import Prepared, prepare
 from gradscope.analysis.settings import Settings
-from gradscope.diagnosis.diagnose import explain
+from gradscope.diagnosis.causes import cell_causes
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.reference import difference_transport, product_transport
 from gradscope.jacobians.shares import gradient_shares
@@ -96,7 +96,7 @@ def _against_moved_state(prepared: Prepared) -> CheckRow:
 
 def _against_causes(prepared: Prepared, trajectory: Trajectory) -> CheckRow:
     lags = np.arange(1, trajectory.n_steps + 1)
-    found = explain(cell_chain(prepared.network, trajectory), lags)
+    found = cell_causes(cell_chain(prepared.network, trajectory), lags)
     names = [each.name for each in fields(found) if each.name not in ("lags", "total")]
     terms = sum(getattr(found, name) for name in names)
     alive = np.isfinite(found.total)

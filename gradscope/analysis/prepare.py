@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from gradscope.analysis.settings import (
 )
 from gradscope.analysis.stage import EvaluationBatch, further_steps
 from gradscope.arrays import FloatArray
-from gradscope.data.batch import Batch, Targets
+from gradscope.data.batch import Batch
 from gradscope.data.problem import Problem, recorded_problem, series_problem, task_problem
 from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, Table, read_table
 from gradscope.errors import SettingError
@@ -33,6 +33,9 @@ from gradscope.names import StageName, StartName
 
 if TYPE_CHECKING:
     from gradscope.analysis.imported.stack import ImportedStack
+
+READ_AT_ONCE = 64
+"""Sequences of a task that a linear readout is fitted to at a time."""
 
 ReadRun = Callable[[Path], SavedRun]
 ReadTable = Callable[[Path, tuple[str, ...], str], Table]
@@ -194,8 +197,8 @@ def _drawn(settings: Settings, read_table: ReadTable) -> Prepared:
     sizes = (problem.n_inputs, settings.hidden, problem.n_outputs)
     network = draw_network(settings, sizes, streams.weights)
     examined = problem.examine(streams.examined, settings.sequences)
-    if count := further_steps(settings):
-        examined = problem.follow(streams.further, examined, count)
+    if further := further_steps(settings):
+        examined = problem.follow(streams.further, examined, further)
     batch, held_out = (
         EvaluationBatch(
             with_noise(settings.noise, streams.noise, network, sequences), problem.task_info
@@ -212,35 +215,27 @@ def readout_sources(prepared: Prepared) -> tuple[Source, Source]:
     anew, of a series its training and its held-out part, of a file every other sequence.
     """
     network, problem, given = prepared.network, prepared.problem, prepared.batch
-    streams = Streams.from_seed(prepared.resolved.seed)
-    at_once = max(STATES_AT_ONCE // (8 * given.batch.n_steps * network.sizes[1]), 1)
+    rng, n_steps = Streams.from_seed(prepared.resolved.seed).readout, given.batch.n_steps
+    at_once = max(min(READ_AT_ONCE, STATES_AT_ONCE // (8 * n_steps * network.sizes[1])), 1)
 
-    def states(batch: Batch, first: FloatArray | None = None) -> tuple[FloatArray, Targets]:
-        noisy = with_noise(prepared.resolved.noise, streams.readout, network, batch)
-        return unroll(network, batch.inputs, first, noisy.noise).hidden[1:], batch.targets
-
-    def rest_of(batch: Batch, first: FloatArray | None = None) -> Source:
-        start = 0
-
-        def take(count: int) -> tuple[FloatArray, Targets] | None:
-            nonlocal start
-            places = slice(start, start := start + min(count, at_once))
+    def states(batch: Batch, first: FloatArray | None = None) -> Source:
+        for start in range(0, batch.n_sequences, at_once):
+            places = slice(start, start + at_once)
+            some = with_noise(prepared.resolved.noise, rng, network, batch.of(places))
             own = None if first is None else first[places]
-            some = batch.of(places)
-            return states(some, own) if some.n_sequences else None
-
-        return take
+            yield unroll(network, some.inputs, own, some.noise).hidden[1:], some.targets
 
     if problem is None:
         batch, first = given.batch, given.initial_state
         halves = [np.arange(half, batch.n_sequences, 2) for half in (0, 1)]
-        fitted, fresh = (rest_of(batch.of(p), first if first is None else first[p]) for p in halves)
-        return fitted, fresh
-    if problem.training_rows is None:
-        draw = partial(problem.draw, streams.readout)
-        return (lambda count: states(draw(min(count, at_once))),) * 2
-    windows = problem.examine(streams.readout, problem.training_rows // given.batch.n_steps)
-    return rest_of(windows), rest_of(problem.validate(streams.readout, prepared.resolved.held_out))
+        fitted, fresh = (states(batch.of(p), first if first is None else first[p]) for p in halves)
+    elif problem.training_rows is None:
+        draws = (states(problem.draw(rng, at_once)) for _ in count())
+        fitted = fresh = chain.from_iterable(draws)
+    else:
+        windows = problem.examine(rng, problem.training_rows // n_steps)
+        fitted, fresh = map(states, (windows, problem.validate(rng, prepared.resolved.held_out)))
+    return fitted, fresh
 
 
 def open_problem(settings: Settings, read_table: ReadTable = read_table) -> Problem:

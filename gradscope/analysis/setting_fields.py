@@ -185,9 +185,6 @@ class SettingFields:
     floss: int = setting(
         0, TRAINED, TRAINING, "Flossing updates before training: Lyapunov exponents to 0.", COUNT
     )
-    floss_exponents: int | None = setting(
-        None, TRAINED, TRAINING, "At most how many of the largest (default: all).", SIZE
-    )
 
     held_out: int = setting(
         256, SEQUENCES | DRAWN, ANALYSIS, "Fresh sequences behind the error of a task.", SIZE

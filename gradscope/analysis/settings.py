@@ -53,7 +53,7 @@ OF_SCRATCH = (*OF_TRAINING, "init", "input_scale", "center_bias")
 OF_DATA = ("column", "sequence_lengths", "embedding")
 """Settings that say how ``data`` is read."""
 
-OF_VANILLA = ("leak", "tau", "noise", "discretization", "state", "center_bias", "floss")
+OF_VANILLA = ("leak", "tau", "noise", "discretization", "state", "center_bias", "floss", "omega")
 """Settings of the vanilla RNN alone."""
 
 SAME_ALPHA = 1e-6

@@ -1,16 +1,15 @@
-"""``gradscope analyze``, and what other commands share with it."""
+"""``gradscope analyze``, ``train``, ``spectrum`` and ``inspect``, and what other commands share."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gradscope.analysis.settings import Settings
-from gradscope.cli.command import Call, takes_settings, weights_of
+from gradscope.analysis.settings import IMPORTED_SETTINGS, SETTINGS
+from gradscope.cli.command import Call, takes_place, takes_settings, weights_of
 from gradscope.cli.options import (
+    MODEL,
     FailOn,
     FailWhen,
     Figure,
@@ -21,42 +20,27 @@ from gradscope.cli.options import (
     PanelWidth,
     Save,
     WeightsFile,
+    option,
 )
 from gradscope.cli.output import Place, note, progress_bar, show, write_figures, write_file
 from gradscope.errors import SettingError
 from gradscope.names import ColumnWidth, Regime
 from gradscope.report.figures.panels import PANELS
+from gradscope.weights.readers import READABLE
 
 if TYPE_CHECKING:
+    from gradscope.analysis.checkpoints import Checkpoint
     from gradscope.analysis.results import Analysis
     from gradscope.report.documents.rows import Rows
 
-EXAMPLES = """\
-gradscope analyze --activation tanh --steps 100
-gradscope analyze model.pt --data inputs.npy --batch-first --activation tanh
-gradscope analyze --data series.csv --column NAME --steps 50 --png series.png
-"""
 EXIT_CHECK_FAILED = 1
 EXIT_INTERRUPTED = 130
 
 REGIMES: dict[FailOn, tuple[Regime, ...]] = {
     FailOn.VANISHING: (Regime.VANISHING, Regime.TRANSIENT),
     FailOn.EXPLODING: (Regime.EXPLODING,),
-    FailOn.SHUT: (),
-    FailOn.DIVERGED: (),
     FailOn.ANY: (Regime.VANISHING, Regime.TRANSIENT, Regime.EXPLODING, Regime.MIXED),
 }
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Files:
-    """The files of an analysis: its picture (or one panel of it), a saved run, a report."""
-
-    figures: Sequence[Path] | None = None
-    save: Path | None = None
-    html: Path | None = None
-    panel: str | None = None
-    width: ColumnWidth = ColumnWidth.DOUBLE
 
 
 @takes_settings()
@@ -81,25 +65,41 @@ def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
     asked = call.values(load=load, **{**weights_of(file), **details})
     if panel is not None and not png:
         raise SettingError(f"--panel is {panel}, but no picture is requested; add --png FILE")
-    analysis = run_analysis(call.place, asked, Files(png, save, html, panel, width))
-    exit_with_status(analysis, fail_on)
-
-
-def run_analysis(place: Place, asked: Settings | Given, files: Files) -> "Analysis":
-    """Analyze, show the page, write picture, run and report; return the analysis."""
     from gradscope.report.documents.analysis import analysis_document
     from gradscope.report.documents.rows import profile_rows
+    from gradscope.report.figures.analysis import analysis_picture, panel_picture
     from gradscope.report.terminal.analysis import analysis_page
 
     analysis = analysis_with_bars(asked)
-    if files.panel is not None and not PANELS[files.panel].shown(analysis):
-        raise SettingError(f"--panel is {files.panel}, but {PANELS[files.panel].why_empty}")
-    show(place, (analysis,), analysis_page, analysis_document, profile_rows)
-    write_files(analysis, files, force=place.force)
-    return analysis
+    draw = partial(analysis_picture, analysis)
+    if panel is not None:
+        if not PANELS[panel].shown(analysis):
+            raise SettingError(f"--panel is {panel}, but {PANELS[panel].why_empty}")
+        draw = partial(panel_picture, analysis, panel, width=width)
+    show(call.place, (analysis,), analysis_page, analysis_document, profile_rows)
+    save_run(call.place, analysis, save)
+    write_figures(png, draw, force=call.place.force)
+    write_page(call.place, analysis, html)
+    exit_with_status(analysis, fail_on)
 
 
-def analysis_with_bars(asked: Settings | Given) -> "Analysis":
+def write_page(
+    place: Place,
+    analysis: "Analysis",
+    path: Path | None,
+    command: str = "analyze",
+    progress: "Rows | None" = None,
+) -> None:
+    """Write the page of an analysis as ``command`` made it, where asked for."""
+    if path is not None:
+        from gradscope.explain.glossary import DEFINITIONS
+        from gradscope.report.html import analysis_html
+
+        page = analysis_html(analysis, DEFINITIONS, command, progress)
+        write_file(path, page.encode(), force=place.force)
+
+
+def analysis_with_bars(asked: Given) -> "Analysis":
     """Prepare and analyze, with a bar."""
     from gradscope.analysis.analyze import analyze as run
     from gradscope.analysis.prepare import prepare
@@ -115,32 +115,12 @@ def analysis_with_bars(asked: Settings | Given) -> "Analysis":
         return run(prepared, watch=watch)
 
 
-def write_files(
-    analysis: "Analysis",
-    files: Files,
-    *,
-    force: bool,
-    command: str = "analyze",
-    progress: "Rows | None" = None,
-) -> None:
-    """Write the saved run, the picture and the report of a ``command``, where asked for."""
-    if files.save is not None:
+def save_run(place: Place, analysis: "Analysis", path: Path | None) -> None:
+    """Write the saved run, where asked for."""
+    if path is not None:
         from gradscope.analysis.archive import archive_bytes
 
-        write_file(files.save, archive_bytes(analysis), force=force)
-    if files.figures:
-        from gradscope.report.figures.analysis import analysis_picture, panel_picture
-
-        draw = partial(analysis_picture, analysis)
-        if files.panel is not None:
-            draw = partial(panel_picture, analysis, files.panel, width=files.width)
-        write_figures(files.figures, draw, force=force)
-    if files.html is not None:
-        from gradscope.explain.glossary import DEFINITIONS
-        from gradscope.report.html import analysis_html
-
-        page = analysis_html(analysis, DEFINITIONS, command, progress)
-        write_file(files.html, page.encode(), force=force)
+        write_file(path, archive_bytes(analysis), force=place.force)
 
 
 def exit_with_status(analysis: "Analysis", fail_on: FailOn | None = None) -> None:
@@ -158,8 +138,97 @@ def exit_with_status(analysis: "Analysis", fail_on: FailOn | None = None) -> Non
         fault = "training diverged"
     elif fail_on is FailOn.SHUT and verdict.shut:
         fault = "nothing is written"
-    elif fail_on is not None and verdict.shows(REGIMES[fail_on]):
+    elif fail_on is not None and verdict.shows(REGIMES.get(fail_on, ())):
         fault = f"the gradient is {verdict.regime}"
     if fault:
         note(f"failed: --fail-on {fail_on}, and {fault}")
         raise typer.Exit(EXIT_CHECK_FAILED)
+
+
+@takes_settings("weights", *IMPORTED_SETTINGS)
+def train(
+    call: Call,
+    load: Load = None,
+    png: Figure = None,
+    html: Html = None,
+    save: Save = None,
+    fail_on: FailWhen = None,
+) -> None:
+    """Train a recurrent network; report error, unclipped gradient norm and memory horizon."""
+    call.place.prepare(save, html, figures=png)
+    from gradscope.analysis.analyze import analyze as run
+    from gradscope.analysis.checkpoints import CheckpointRecorder
+    from gradscope.analysis.prepare import prepare
+    from gradscope.report.documents.analysis import training_document
+    from gradscope.report.documents.rows import checkpoint_rows
+    from gradscope.report.figures.analysis import analysis_picture
+    from gradscope.report.terminal.analysis import training_page
+
+    prepared = prepare(call.values(load=load))
+    if prepared.task is None:
+        raise SettingError("--updates is 0; choose 1 or more to train")
+    targets = prepared.batch.batch.targets.count
+
+    def tell(checkpoint: "Checkpoint") -> None:
+        far = checkpoint.horizon
+        reach = "beyond the sequence" if far is None else f"{far} steps"
+        error = f"error per step {checkpoint.loss / targets:.4g}"
+        norm = f"gradient norm {checkpoint.gradient_norm:.3g}"
+        note(f"update {checkpoint.update}: {error}, {norm}, horizon {reach}")
+
+    recorder = CheckpointRecorder(prepared, tell)
+    with progress_bar("examining"):
+        analysis = run(prepared, watch=recorder)
+    result = analysis, recorder.checkpoints
+    show(call.place, result, training_page, training_document, checkpoint_rows)
+    save_run(call.place, analysis, save)
+    write_figures(png, partial(analysis_picture, analysis), force=call.place.force)
+    write_page(call.place, analysis, html, "train", checkpoint_rows(*result))
+    exit_with_status(analysis, fail_on)
+
+
+@takes_settings("map", "shares", "spectrum", "verify")
+def spectrum(
+    call: Call, file: WeightsFile = None, load: Load = None, png: Figure = None, html: Html = None
+) -> None:
+    """Show all singular values by lag, the Lyapunov exponents, and what theory predicts."""
+    call.place.prepare(html, figures=png)
+    from gradscope.report.documents.analysis import spectrum_document
+    from gradscope.report.figures.analysis import spectrum_picture
+    from gradscope.report.terminal.spectrum import spectrum_page
+
+    chosen = {"spectrum": True, **weights_of(file)}
+    # The network as drawn, unless updates are asked for.
+    analysis = analysis_with_bars(call.values(defaults={"updates": 0}, load=load, **chosen))
+    show(call.place, (analysis,), spectrum_page, spectrum_document, PANELS["singular"].rows)
+    write_figures(png, partial(spectrum_picture, analysis), force=call.place.force)
+    write_page(call.place, analysis, html, "spectrum")
+    exit_with_status(analysis)
+
+
+MAP_HELP = SETTINGS["weight_map"].help
+Mapping = Annotated[list[str] | None, option("--weight-map", MAP_HELP, MODEL, "W=NAME")]
+
+
+@takes_place
+def inspect(
+    place: Place,
+    file: Annotated[Path, typer.Argument(help=f"Weights: {READABLE}.", metavar="FILE")],
+    weight_map: Mapping = None,
+    png: Figure = None,
+) -> None:
+    """List the recurrent layers of a weight file, their spectra, and how to analyze them."""
+    place.prepare(figures=png)
+    from gradscope.analysis.inspect import inspect as read
+    from gradscope.report.documents.inspection import inspection_document, inspection_rows
+    from gradscope.report.terminal.inspection import inspection_page
+
+    with progress_bar("reading"):
+        inspection = read(file, tuple(weight_map or ()))
+    show(place, (inspection,), inspection_page, inspection_document, inspection_rows)
+    if png and inspection.layers:
+        from gradscope.report.figures.eigenvalues import eigenvalue_picture
+
+        write_figures(png, partial(eigenvalue_picture, inspection), force=place.force)
+    elif png:
+        note(f"no picture {png[0]}: there is no recurrent layer to draw")

@@ -38,7 +38,15 @@ COMMANDS = (
     *("analyze", "compare", "train", "spectrum", "try", "forecast", "inspect", "sweep"),
     *("export", "report", "merge", "check", "explain", "rerun", "show-config"),
 )
-"""Every command, in the order of the help page: a function or an app in the module of that name."""
+"""Every command, in the order of the help page: a function or an app in a module of ``cli``."""
+
+MODULES = {
+    **dict.fromkeys(("train", "spectrum", "inspect"), "analyze"),
+    **dict.fromkeys(("try", "forecast"), "trial"),
+    **dict.fromkeys(("export", "merge"), "report"),
+    "show-config": "rerun",
+}
+"""Where a command is that has no module of its name."""
 
 
 def build_app(commands: Iterable[str] = COMMANDS) -> typer.Typer:
@@ -56,11 +64,11 @@ def build_app(commands: Iterable[str] = COMMANDS) -> typer.Typer:
     app.callback(invoke_without_command=True)(welcome)
     for command in commands:
         name = {"try": "trial"}.get(command, command.replace("-", "_"))  # `try` is a keyword.
-        module = import_module(f"gradscope.cli.{name}")
-        if isinstance(found := getattr(module, name), typer.Typer):
+        found = getattr(import_module(f"gradscope.cli.{MODULES.get(command, command)}"), name)
+        if isinstance(found, typer.Typer):
             app.add_typer(found, name=command)
         else:
-            app.command(command, cls=Command, epilog=module.EXAMPLES)(found)
+            app.command(command, cls=Command)(found)
     return app
 
 

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gradscope.analysis.settings import Settings
 from gradscope.cli.analyze import EXIT_CHECK_FAILED
 from gradscope.cli.command import Call, takes_settings, weights_of
-from gradscope.cli.options import Given, WeightsFile
-from gradscope.cli.output import Place, note, progress_bar, show, titled
+from gradscope.cli.options import WeightsFile
+from gradscope.cli.output import note, progress_bar, show
 from gradscope.errors import install_line
 from gradscope.frameworks import BACKENDS
 
@@ -17,11 +16,6 @@ if TYPE_CHECKING:
     from gradscope.analysis.check import CheckRow
     from gradscope.analysis.imported.stack import ImportedStack
 
-EXAMPLES = """\
-gradscope check
-gradscope check --activation sigmoid --hidden 32 --steps 50
-gradscope check model.pt --data inputs.npy --activation tanh
-"""
 
 OTHER_BACKEND = f"set KERAS_BACKEND to one of {', '.join(BACKENDS)} that is installed"
 
@@ -31,14 +25,27 @@ SMALL = {"hidden": 8, "steps": 12, "sequences": 3, "updates": 0}
 
 @takes_settings(
     *("updates", "batch", "optimizer", "learning_rate", "clip_norm", "clip_value", "truncate"),
-    *("omega", "floss", "floss_exponents"),
+    *("omega", "floss"),
 )
 def check(call: Call, file: WeightsFile = None) -> None:
     """Check a small network's gradients, Jacobians and causes independently; with FILE, states
     and Jacobians against its framework.
     """
     call.place.prepare()
-    run_check(call.place, call.values(defaults=SMALL, **weights_of(file)))
+    from gradscope.analysis.check import check as run
+    from gradscope.analysis.prepare import prepare
+    from gradscope.report.documents.analysis import check_document
+    from gradscope.report.documents.rows import check_rows
+    from gradscope.report.terminal.analysis import check_page
+
+    prepared = prepare(call.values(defaults=SMALL, **weights_of(file)), keep_stack=True)
+    with progress_bar("checking"):
+        rows = run(prepared)
+        rows += framework_rows(prepared.stack) if prepared.stack is not None else ()
+    document = partial(check_document, settings=prepared.resolved.as_dict())
+    show(call.place, (rows,), check_page, document, check_rows)
+    if not all(row.passed for row in rows):
+        raise typer.Exit(EXIT_CHECK_FAILED)
 
 
 def framework_rows(stack: "ImportedStack") -> "tuple[CheckRow, ...]":
@@ -69,21 +76,3 @@ def framework_rows(stack: "ImportedStack") -> "tuple[CheckRow, ...]":
         fault = f"its backend {backend} cannot differentiate; {OTHER_BACKEND}"
         note(f"Jacobians are not compared with Keras: {fault}")
     return parity_rows(stack)
-
-
-def run_check(place: Place, asked: Settings | Given) -> None:
-    """Check, show the table, and leave with the exit code that fits."""
-    from gradscope.analysis.check import check as run
-    from gradscope.analysis.prepare import prepare
-    from gradscope.report.documents.analysis import check_document
-    from gradscope.report.documents.rows import CHECK_COLUMNS, check_rows
-    from gradscope.report.terminal.analysis import check_page
-
-    prepared = prepare(asked, keep_stack=True)
-    with progress_bar("checking"):
-        rows = run(prepared)
-        rows += framework_rows(prepared.stack) if prepared.stack is not None else ()
-    document = partial(check_document, settings=prepared.resolved.as_dict())
-    show(place, (rows,), check_page, document, titled(CHECK_COLUMNS, check_rows))
-    if not all(row.passed for row in rows):
-        raise typer.Exit(EXIT_CHECK_FAILED)

@@ -12,7 +12,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from gradscope.analysis.settings import check_names
+from gradscope.analysis.settings import Settings, check_names
 from gradscope.cli.options import (
     SETTING_OPTIONS,
     Color,
@@ -43,16 +43,21 @@ def set_blas_threads(threads: int | None) -> None:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Call:
-    """One call of a command: the settings that were given, and where the result goes."""
+    """One call of a command: the settings that were given, and where the result goes; ``made`` are
+    those of a file that is made again, and all that count.
+    """
 
     given: Given
     config: Path | None
     place: Place
+    made: Settings | None = None
 
     def values(
         self, *, defaults: Given | None = None, load: str | None = None, **chosen: Any
     ) -> Given:
         """Return ``chosen`` over given over config file over ``defaults`` (of a drawn network)."""
+        if self.made is not None:
+            return self.made.as_dict()
         values = {**settings_in(read_toml(self.config), self.config), **self.given, **chosen}
         if load is not None:
             values["load"] = load

@@ -13,7 +13,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.cli.analyze import EXIT_CHECK_FAILED, EXIT_INTERRUPTED
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import ANALYSIS, DATA, EXECUTION, MODEL, Figure, Given, Html, option
-from gradscope.cli.output import Place, note, progress_bar, show, titled, write_figures, write_file
+from gradscope.cli.output import Place, note, progress_bar, show, write_figures, write_file
 from gradscope.cli.sweep import WorkerCount
 from gradscope.errors import SettingError
 from gradscope.names import CellName, ExecutorName
@@ -21,11 +21,6 @@ from gradscope.progress import work
 from gradscope.sweep.axes import parse_values
 from gradscope.weights.readers import READABLE
 
-EXAMPLES = """\
-gradscope compare --activation tanh,sigmoid --steps 10,50 --png lengths.png
-gradscope compare before.pt after.pt --data inputs.npy --activation tanh
-gradscope compare --task adding --cell elman,gru,lstm --steps 20,40 --seeds 9
-"""
 SEEDS = 5
 LENGTHS = "10,50,100,200"
 ACTIVATIONS_HELP = "Activations to compare (default tanh,sigmoid; for gated cells tanh)."
@@ -119,8 +114,9 @@ def run_comparison(
 ) -> None:
     """Analyze every network, show the table, draw the picture; fail where one is worse."""
     from gradscope.report.documents.analysis import analysis_document, comparison_document
-    from gradscope.report.documents.rows import CELL_COLUMNS, comparison_rows
-    from gradscope.report.terminal.comparison import comparison_page
+    from gradscope.report.documents.rows import comparison_rows
+    from gradscope.report.figures.comparison import comparison_picture
+    from gradscope.report.terminal.sweep import comparison_page
     from gradscope.report.words.cells import short_name
     from gradscope.report.words.headline import training_sentence
     from gradscope.sweep.changes import changes
@@ -138,12 +134,9 @@ def run_comparison(
             of = each.settings
             note(f"warning: {short_name(of)}, {of.steps} steps, seed {of.seed}: {ended}")
     if comparison.analyses:
-        pages = comparison_page, comparison_document, titled(CELL_COLUMNS, comparison_rows)
+        pages = comparison_page, comparison_document, comparison_rows
         show(place, (comparison,), *pages, lambda of: map(analysis_document, of.analyses))
-        if figures:
-            from gradscope.report.figures.comparison import comparison_picture
-
-            write_figures(figures, partial(comparison_picture, comparison), force=place.force)
+        write_figures(figures, partial(comparison_picture, comparison), force=place.force)
         if html is not None:
             from gradscope.report.html import comparison_html
 

@@ -9,19 +9,12 @@ import typer
 
 from gradscope.cli.command import takes_place
 from gradscope.cli.help import Command, CommandGroup
-from gradscope.cli.options import DATA, EXECUTION, MODEL, TRAINING
+from gradscope.cli.options import DATA, EXECUTION, MODEL, TRAINING, option
 from gradscope.cli.output import Place, show
 from gradscope.names import ActivationName
 
 Answer = tuple[Any, dict[str, Any], Any]
 """What a topic says: a page, a document, and columns with rows, None for a text."""
-
-EXAMPLES = """\
-gradscope explain bptt --steps 3
-gradscope explain verdict run.npz
-gradscope explain memory horizon
-gradscope explain store
-"""
 
 
 class Topics(CommandGroup):
@@ -41,23 +34,19 @@ class Topics(CommandGroup):
 explain = typer.Typer(
     cls=Topics,
     help="Lessons with numbers, the verdict of a run, a sweep's store, clusters, any term.",
-    epilog=EXAMPLES,
     rich_markup_mode="rich",
 )
 
 
-def _option(flag: str, text: str, panel: str, metavar: str = "N") -> Any:
-    return typer.Option(flag, help=text, rich_help_panel=panel, metavar=metavar)
-
-
+SHOWN = {"show_default": True}
 PHI = f"The nonlinearity φ: {', '.join(ActivationName)}."
-Steps = Annotated[int, _option("--steps", "Steps T.", DATA)]
-Units = Annotated[int, _option("--hidden", "Hidden units H.", MODEL)]
-Seed = Annotated[int, _option("--seed", "Seed of all random numbers.", EXECUTION)]
-Phi = Annotated[ActivationName, _option("--activation", PHI, MODEL, "WORD")]
-Gain = Annotated[float, _option("--gain", "Factor on W.", MODEL, "X")]
+Steps = Annotated[int, option("--steps", "Steps T.", DATA, "N", **SHOWN)]
+Units = Annotated[int, option("--hidden", "Hidden units H.", MODEL, "N", **SHOWN)]
+Seed = Annotated[int, option("--seed", "Seed of all random numbers.", EXECUTION, "N", **SHOWN)]
+Phi = Annotated[ActivationName, option("--activation", PHI, MODEL, "WORD", **SHOWN)]
+Gain = Annotated[float, option("--gain", "Factor on W.", MODEL, "X", **SHOWN)]
 Leaf = Annotated[float, typer.Option(help="A leaf of f = (x − y) z.", metavar="X")]
-Rate = Annotated[float, _option("--learning-rate", "Learning rate η.", TRAINING, "X")]
+Rate = Annotated[float, option("--learning-rate", "Learning rate η.", TRAINING, "X", **SHOWN)]
 
 
 def _topic(answer: Callable[..., Answer]) -> None:

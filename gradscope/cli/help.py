@@ -22,6 +22,56 @@ WIDTH = 80
 MAX_NAME_WIDTH = 20
 """The widest column of option names; a longer name has a line of its own."""
 
+EXAMPLES = """\
+gradscope analyze --activation tanh --steps 100
+gradscope analyze model.pt --data inputs.npy --batch-first --activation tanh
+gradscope analyze --data series.csv --column NAME --steps 50 --png series.png
+gradscope compare --activation tanh,sigmoid --steps 10,50 --png lengths.png
+gradscope compare before.pt after.pt --data inputs.npy --activation tanh
+gradscope compare --task adding --cell elman,gru,lstm --steps 20,40 --seeds 9
+gradscope train --task recall --delay 5 --steps 20 --save run.npz
+gradscope train --task adding --steps 50 --clip-norm 1 --png training.png
+gradscope train --data series.csv --column NAME --steps 50 --truncate 10 --json
+gradscope spectrum --init gaussian --gain 1.5 --hidden 64
+gradscope spectrum --load run.npz --png spectrum.png
+gradscope spectrum --activation sigmoid --steps 500 --json -o spectrum.json
+gradscope try --steps 100 --png try.png
+gradscope try --data series.csv --column NAME --steps 50 --budget 100
+gradscope try model.keras --data x.npy --readout dense --targets y.npy --budget 10min
+gradscope forecast --input-scale 0.1 --png forecast.png
+gradscope forecast --cell lstm --lags log:5:200:8 --budgets 200,2000
+gradscope forecast --task adding --lags 10,20,40 --json
+gradscope inspect model.pt
+gradscope inspect model.keras --png eigenvalues.png
+gradscope inspect cell.npz --weight-map W=rnn.h2h.weight --weight-map U=rnn.i2h.weight
+gradscope sweep -P gain=0.5:3:6 -P activation=tanh,sigmoid --updates 0
+gradscope sweep -P weights=a.pt,b.pt -P gain=0.5:2:16 --activation tanh
+gradscope sweep --config grid.toml --seeds 8 --shard 3/16 -o sweep.db --dry-run
+gradscope export sweep.db -o sweep.csv
+gradscope export sweep.db --format jsonl --where "regime = 'exploding'"
+gradscope export sweep.db -o sweep.npz --where "status = 'done'"
+gradscope report sweep.db --png phase.png
+gradscope report sweep.db --png horizon.png --x gain --y steps --value horizon
+gradscope report sweep.db --png rate.png --kind quantiles --x steps
+gradscope merge -o sweep.db sweep-*of16.db
+gradscope merge -o both.db laptop.db cluster.db
+gradscope merge -o saved.db sweep.db --salvage
+gradscope check
+gradscope check --activation sigmoid --hidden 32 --steps 50
+gradscope check model.pt --data inputs.npy --activation tanh
+gradscope explain bptt --steps 3
+gradscope explain verdict run.npz
+gradscope explain memory horizon
+gradscope explain store
+gradscope rerun report.png
+gradscope rerun report.pdf --png again.png --save again.npz
+gradscope rerun run.json --json -o again.json
+gradscope show-config report.pdf
+gradscope show-config run.npz > settings.toml
+gradscope show-config run.json --json
+"""
+"""Of each command those that name it; the first two stand on its short page."""
+
 EXAMPLES_ON_ONE_SCREEN = 2
 
 COMMON = tuple(name for name, each in SETTINGS.items() if each.common)
@@ -63,7 +113,7 @@ MOST_NEEDED: Mapping[str, tuple[str, ...]] = {
 
 
 class Command(TyperCommand):
-    """A command with both pages of help; its epilog holds its examples, one per line."""
+    """A command with both pages of help."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -123,16 +173,15 @@ class CommandGroup(TyperGroup):
             raise typer.Abort from error
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
-        """Write the page; the epilog holds examples or a closing sentence."""
+        """Write the page, with examples or, as the epilog, a closing sentence."""
         page = ctx.make_formatter()
         commands = [(name, each.help or "") for name, each in self.commands.items()]
         _write_purpose(self, ctx, page)
         _write_table(page, "Commands", commands)
         _write_table(page, "Options", [_row(each, ctx) for each in self.get_params(ctx)])
-        if (self.epilog or "").startswith("gradscope"):
-            _write_examples(self, page)
-        else:
-            page.write(f"\n{_filled(self.epilog or '')}\n")
+        _write_examples(self, page)
+        if self.epilog:
+            page.write(f"\n{_filled(self.epilog)}\n")
         write_stdout(page.getvalue().rstrip())
 
 
@@ -141,7 +190,6 @@ def _show_all(ctx: Any, _param: Any, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
     command, needed = copy(ctx.command), MOST_NEEDED.get(ctx.command.name, ())
-    command.epilog = None
     if _takes_settings(command):
         command.params = [p for p in command.params if p.name in needed or not _is_setting(p)]
     try:
@@ -198,6 +246,6 @@ def _write_table(formatter: Any, title: str, rows: Sequence[tuple[str, str]]) ->
 
 
 def _write_examples(command: Any, formatter: Any, most: int | None = None) -> None:
-    lines = (command.epilog or "").splitlines()[:most]
+    lines = [line for line in EXAMPLES.splitlines() if line.split()[1] == command.name][:most]
     if lines:
         formatter.write("\nExamples:\n" + "".join(f"  {line}\n" for line in lines))

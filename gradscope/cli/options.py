@@ -63,7 +63,7 @@ class FailOn(StrEnum):
 
 def option(flags: str, text: str, panel: str, metavar: str | None = None, **more: Any) -> Any:
     """Return an option of one command, its flags separated by spaces."""
-    more |= {"metavar": metavar, "show_default": False, "show_envvar": False}
+    more = {"metavar": metavar, "show_default": False, "show_envvar": False} | more
     return typer.Option(*flags.split(), help=text, rich_help_panel=panel, **more)
 
 

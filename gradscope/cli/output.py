@@ -77,11 +77,6 @@ Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """Columns and rows."""
 
 
-def titled(columns: Sequence[str], rows: Callable[..., list[list[Any]]]) -> Callable[..., Table]:
-    """Return what makes a table of these columns."""
-    return lambda *result: (columns, rows(*result))
-
-
 def show(
     place: Place,
     result: Sequence[Any],

@@ -1,28 +1,30 @@
-"""``gradscope report``: a sweep's store as a table and as pictures."""
-
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from gradscope.cli.command import takes_place
-from gradscope.cli.export import StoreFile, Where
-from gradscope.cli.options import ANALYSIS, Figure, Html, option
-from gradscope.cli.output import Place, show, titled, write_figures, write_file
-from gradscope.errors import SettingError
-from gradscope.names import SweepPicture, SweepValue
-
-if TYPE_CHECKING:
-    from gradscope.report.provenance.recipe import StoreSource
-    from gradscope.sweep.query import Rows
-
-EXAMPLES = """\
-gradscope report sweep.db --png phase.png
-gradscope report sweep.db --png horizon.png --x gain --y steps --value horizon
-gradscope report sweep.db --png rate.png --kind quantiles --x steps
+"""``gradscope report``, ``export`` and ``merge``: the stores of sweeps as tables and pictures, as
+rows, and joined.
 """
 
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gradscope.cli.command import Call, takes_place, takes_settings
+from gradscope.cli.options import ANALYSIS, DATA, OUTPUT, SETTING_OPTIONS, Figure, Html, option
+from gradscope.cli.output import Place, show, write_figures, write_file, write_result
+from gradscope.errors import SettingError
+from gradscope.names import SweepPicture, SweepValue
+from gradscope.report.files import require_free
+
+if TYPE_CHECKING:
+    from gradscope.sweep.query import Rows
+
+
+StoreFile = Annotated[Path, typer.Argument(help="A store that sweep wrote.", metavar="STORE")]
+WHERE_HELP = "Only rows that meet this SQL condition on columns."
+Where = Annotated[str | None, option("--where", WHERE_HELP, DATA, "SQL")]
 MEASURE = dict(zip(SweepValue, ("rate_nats_per_step", "horizon", "lyapunov_exponent"), strict=True))
 
 KIND_HELP = "The picture: phase, over two settings (default if two are swept); quantiles, over one."
@@ -36,7 +38,7 @@ Up = Annotated[str | None, option("--y", Y_HELP, ANALYSIS, "NAME")]
 
 
 @takes_place
-def report(  # noqa: PLR0913 (a parameter is an option)
+def report(  # noqa: PLR0913 (each is a flag)
     place: Place,
     store: StoreFile,
     *,
@@ -50,68 +52,121 @@ def report(  # noqa: PLR0913 (a parameter is an option)
 ) -> None:
     """Summarize a sweep in a table, and draw its phase diagram or quantiles over seeds."""
     place.prepare(html, figures=png)
-    from gradscope.report.provenance.recipe import StoreSource
-
-    run_report(place, StoreSource(str(store), where, kind, value, x, y), png, html)
-
-
-def run_report(
-    place: Place,
-    source: "StoreSource",
-    figures: Sequence[Path] | None,
-    html: Path | None = None,
-) -> None:
-    """Show the table of a store and draw its picture."""
-    from gradscope.report.documents.sweep import GROUP_COLUMNS, group_rows, store_document
+    from gradscope.report.documents.sweep import group_rows, store_document
     from gradscope.report.html import store_html
     from gradscope.report.terminal.sweep import store_page
     from gradscope.sweep.query import read_rows
     from gradscope.sweep.summary import summarize
 
-    store = Path(source.store)
-    rows = read_rows(store, source.where, curves=html is not None)
+    rows = read_rows(store, where, curves=html is not None)
     if not rows.values:
-        which = " that match --where" if source.where else ""
+        which = " that match --where" if where else ""
         raise SettingError(f"{store} has no cells{which}; run a sweep first")
-    if source.value is SweepValue.LYAPUNOV and not any(rows.column("spectrum")):
+    if value is SweepValue.LYAPUNOV and not any(rows.column("spectrum")):
         raise SettingError("no cell has Lyapunov exponents; run the sweep with --spectrum")
     summary = summarize(rows)
-    draw = _drawing(rows, source) if figures else None
-    page = "" if html is None else store_html(rows, summary, source)
+    made_by = {"command": "report", "store": str(store), "where": where, "kind": kind}
+    made_by |= {"value": value, "x": x, "y": y}
+    draw = _drawing(rows, {**made_by}) if png else None
+    page = store_html(rows, summary, made_by) if html is not None else ""
     document = partial(store_document, rows=rows)
-    table = titled(GROUP_COLUMNS, lambda *_: group_rows(summary))
-    show(place, (summary, store), store_page, document, table)
+    show(place, (summary, store), store_page, document, group_rows)
     if draw is not None:
-        write_figures(figures, draw, force=place.force)
+        write_figures(png, draw, force=place.force)
     if html is not None:
         write_file(html, page.encode(), force=place.force)
 
 
-def _drawing(rows: "Rows", source: "StoreSource") -> Callable[[str], bytes]:
-    """Return what draws a store as the bytes of a picture, by its ending."""
+def _drawing(rows: "Rows", made_by: dict[str, Any]) -> Callable[[str], bytes]:
+    """Return what draws a store as the bytes of a picture, by its ending; ``made_by`` are the
+    options that the picture will name.
+    """
     from gradscope.report.figures.phase import phase_figure
     from gradscope.report.figures.quantiles import quantile_figure
     from gradscope.report.figures.style import picture_bytes
-    from gradscope.sweep.summary import (
-        grid_of_values,
-        quantile_curves,
-        shared_settings,
-        swept_axes,
-    )
+    from gradscope.sweep import summary
 
-    if source.kind is None:
-        alone = len(swept_axes(rows)) == 1
-        source = replace(source, kind=SweepPicture.QUANTILES if alone else SweepPicture.PHASE)
-    x, y = (None if each is None else each.replace("-", "_") for each in (source.x, source.y))
-    settings, made_by = shared_settings(rows), source.made_by()
-    measure, rate = MEASURE[source.value], MEASURE[SweepValue.RATE]
-    if source.value is SweepValue.LYAPUNOV:
+    alone, value = len(summary.swept_axes(rows)) == 1, made_by["value"]
+    made_by["kind"] = made_by["kind"] or (SweepPicture.QUANTILES if alone else SweepPicture.PHASE)
+    x, y = (made_by[name] and made_by[name].replace("-", "_") for name in ("x", "y"))
+    settings = summary.shared_settings(rows)
+    measure, rate = MEASURE[value], MEASURE[SweepValue.RATE]
+    if value is SweepValue.LYAPUNOV:
         measured = zip(rows.values, rows.column("spectrum"), strict=True)
         rows = replace(rows, values=tuple(row for row, spectrum in measured if spectrum))
         rate = measure
-    if source.kind is SweepPicture.QUANTILES:
-        figure = partial(quantile_figure, quantile_curves(rows, x, measure), settings)
+    if made_by["kind"] is SweepPicture.QUANTILES:
+        figure = partial(quantile_figure, summary.quantile_curves(rows, x, measure), settings)
     else:
-        shown, rates = (grid_of_values(rows, x, y, each) for each in (measure, rate))
+        shown, rates = (summary.grid_of_values(rows, x, y, each) for each in (measure, rate))
         figure = partial(phase_figure, shown, rates, settings)
     return lambda suffix: picture_bytes(figure(), suffix, settings, made_by)
+
+
+class ExportFormat(StrEnum):
+    """How rows are written."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    NPZ = "npz"
+    MARKDOWN = "md"
+
+
+FORMAT_HELP = "How rows are written: csv, jsonl, npz, md (default: by the extension, else csv)."
+RowFormat = Annotated[ExportFormat | None, option("--format", FORMAT_HELP, OUTPUT, "WORD")]
+
+
+@takes_settings("format", "json", "color", "config", "threads", *SETTING_OPTIONS)
+def export(
+    call: Call,
+    store: StoreFile,
+    where: Where = None,
+    format: RowFormat = None,  # noqa: A002 (the flag's name)
+) -> None:
+    """Write the rows of a sweep: settings and results; as jsonl or npz the curves too."""
+    output = call.place.output
+    ending = "" if output is None else output.suffix.lower().removeprefix(".")
+    by_name = ExportFormat(ending) if ending in list(ExportFormat) else ExportFormat.CSV
+    chosen = format or by_name
+    call.place.prepare()
+    if call.place.to_stdout and chosen is ExportFormat.NPZ:
+        raise SettingError("--format npz is binary; name a file with -o FILE.npz")
+
+    from gradscope.report.documents.sweep import row_documents, rows_archive
+    from gradscope.report.formats import to_csv, to_jsonl, to_markdown
+    from gradscope.sweep.query import read_rows
+
+    rows = read_rows(store, where, curves=chosen in (ExportFormat.JSONL, ExportFormat.NPZ))
+    if chosen is ExportFormat.NPZ:
+        content = rows_archive(rows)
+    elif chosen is ExportFormat.JSONL:
+        content = to_jsonl(row_documents(rows)).encode()
+    else:
+        write = to_csv if chosen is ExportFormat.CSV else to_markdown
+        content = write(rows.columns, rows.values).encode()
+    write_result(output, content, force=call.place.force)
+
+
+Salvage = Annotated[bool, option("--salvage", "Save what is whole of damaged ones.", OUTPUT)]
+Target = Annotated[Path, option("--output -o", "The joined store.", OUTPUT, "FILE")]
+
+
+@takes_settings("config", "output", *SETTING_OPTIONS)
+def merge(
+    call: Call,
+    stores: Annotated[list[Path], typer.Argument(help="Stores that gradscope sweep wrote.")],
+    output: Target,
+    *,
+    salvage: Salvage = False,
+) -> None:
+    """Join stores into one: duplicates are resolved, disagreements refused."""
+    require_free(output, force=call.place.force)
+
+    from gradscope.report.documents.sweep import merge_document
+    from gradscope.report.terminal.sweep import merge_page
+    from gradscope.sweep.merge import merge_stores
+
+    merged = merge_stores(stores, output, salvage=salvage)
+    row = asdict(merged)
+    table = [*row], [[*row.values()]]
+    show(call.place, (merged, output), merge_page, merge_document, lambda *_: table)

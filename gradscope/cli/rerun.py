@@ -1,31 +1,29 @@
-"""``gradscope rerun``: make a picture, a document or a saved run again from what it carries."""
+"""``gradscope rerun`` and ``show-config``: what a picture, a document or a saved run carries."""
 
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from inspect import unwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from gradscope.cli.analyze import Files, exit_with_status, run_analysis
-from gradscope.cli.check import run_check
-from gradscope.cli.command import takes_place
+import typer
+
+import gradscope
+from gradscope.cli.analyze import analyze, inspect, spectrum, train
+from gradscope.cli.check import check
+from gradscope.cli.command import Call, takes_place, takes_settings
 from gradscope.cli.compare import run_comparison
-from gradscope.cli.inspect import run_inspection
-from gradscope.cli.options import Figure, Html, Save
-from gradscope.cli.output import Place, note
-from gradscope.cli.report import run_report
-from gradscope.cli.show_config import MadeFile
-from gradscope.cli.spectrum import run_spectrum
-from gradscope.cli.train import run_training
-from gradscope.errors import SettingError
+from gradscope.cli.options import SETTING_OPTIONS, Figure, Format, Html, Save
+from gradscope.cli.output import Place, note, write_stdout
+from gradscope.cli.report import report
+from gradscope.errors import ArchiveError, SettingError
 
 if TYPE_CHECKING:
     from gradscope.report.provenance.recipe import Recipe
 
-EXAMPLES = """\
-gradscope rerun report.png
-gradscope rerun report.pdf --png again.png --save again.npz
-gradscope rerun run.json --json -o again.json
-"""
+MADE_HELP = "A picture, .json or .npz that gradscope wrote."
+MadeFile = Annotated[Path, typer.Argument(help=MADE_HELP, metavar="FILE")]
 
 UNSAVED = ("compare", "spectrum", "inspect", "report")
 """Commands that keep no run."""
@@ -47,42 +45,71 @@ def rerun(
         _refuse(html, "--html", f"what {recipe.command} makes")
     if recipe.command in UNSAVED:
         _refuse(save, "--save", f"what {recipe.command} makes")
-    if recipe.of_another_version:
+    other_version = recipe.version != gradscope.__version__
+    if other_version:
         note(f"warning: {file} was made by gradscope {recipe.version}; numbers may differ")
 
     def complete(document: Mapping[str, Any]) -> Mapping[str, Any]:
         found = reproducible(recipe.environment, document, recipe.version)
-        if not recipe.of_another_version:
+        if not other_version:
             note(f"reproducible: {found['because']}")
         return {**document, "reproducible": found}
 
-    if recipe.source is None:
-        place = replace(place, complete=complete)
-    _run(recipe, place, Files(png, save, html, recipe.panel, recipe.width))
+    place = replace(place, complete=None if recipe.source else complete)
+    _run(recipe, place, png, html, save)
 
 
-def _run(recipe: "Recipe", place: Place, files: Files) -> None:
-    from gradscope.report.provenance.recipe import MadeBy, StoreSource, WeightsSource
+def _run(
+    recipe: "Recipe",
+    place: Place,
+    png: Sequence[Path] | None,
+    html: Path | None,
+    save: Path | None,
+) -> None:
+    """Call the command, as it is below its options."""
+    from gradscope.report.provenance.recipe import MadeBy
 
-    settings, source, figures = recipe.settings, recipe.source, files.figures
-    if isinstance(source, WeightsSource):
-        run_inspection(place, Path(source.file), source.mapping, figures)
-    elif isinstance(source, StoreSource):
-        run_report(place, source, figures)
+    call, source = Call({}, None, place, recipe.settings), {**recipe.source}
+    if recipe.command is MadeBy.INSPECT:
+        unwrap(inspect)(place, Path(source["file"]), source["map"], png)
+    elif recipe.command is MadeBy.REPORT:
+        unwrap(report)(place, Path(source.pop("store")), **source, png=png)
     elif recipe.command is MadeBy.COMPARE:
-        axes = {"kinds": recipe.cells, "activations": recipe.activations, "steps": recipe.lengths}
-        run_comparison(place, settings, {**axes, "seeds": recipe.seeds}, figures)
+        run_comparison(place, recipe.settings, recipe.axes, png)
     elif recipe.command is MadeBy.TRAIN:
-        run_training(place, settings, Files(figures, files.save))
+        unwrap(train)(call, png=png, save=save)
     elif recipe.command is MadeBy.SPECTRUM:
-        run_spectrum(place, settings, figures)
+        unwrap(spectrum)(call, png=png)
     elif recipe.command is MadeBy.CHECK:
-        _refuse(files.save or next(iter(figures or ()), None), "a picture or --save", "a check")
-        run_check(place, settings)
+        _refuse(save or next(iter(png or ()), None), "a picture or --save", "a check")
+        unwrap(check)(call)
     else:
-        exit_with_status(run_analysis(place, settings, files))
+        panel = recipe.panel if png else None
+        unwrap(analyze)(call, png=png, panel=panel, width=recipe.width, html=html, save=save)
 
 
 def _refuse(path: Path | None, option: str, made: str) -> None:
     if path is not None:
         raise SettingError(f"{option} is asked for ({path}), but {made} has none; leave it out")
+
+
+@takes_settings("format", "output", "force", "color", "config", "threads", *SETTING_OPTIONS)
+def show_config(call: Call, file: MadeFile) -> None:
+    """Print the settings that made a picture, a JSON document or a saved run, as TOML."""
+    from gradscope.report.formats import to_json
+    from gradscope.report.provenance.recipe import MadeBy, command_words
+    from gradscope.report.provenance.records import read_document, read_provenance, settings_to_toml
+
+    if call.place.format is Format.JSON:
+        write_stdout(to_json(read_provenance(file)))
+        return
+    document = read_document(file)
+    made_by = command_words(document)
+    comment = f"# {made_by}\n" if made_by not in ("", f"gradscope {MadeBy.ANALYZE}") else ""
+    toml = settings_to_toml(document["settings"])
+    try:
+        tomllib.loads(toml)
+    except tomllib.TOMLDecodeError as error:
+        fault = "names a file that is not UTF-8, as TOML is; use gradscope rerun, or --json"
+        raise ArchiveError(f"{file} {fault}") from error
+    write_stdout(comment + toml)

@@ -20,22 +20,16 @@ from gradscope.cli.command import (
     weights_of,
 )
 from gradscope.cli.options import EXECUTION, OUTPUT, Threads, WeightsFile, option
-from gradscope.cli.output import note, progress_bar, show, titled
+from gradscope.cli.output import note, progress_bar, show
 from gradscope.data.columns import quoted
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
 from gradscope.progress import work
 
 if TYPE_CHECKING:
-    from gradscope.sweep.executors import Workers
-    from gradscope.sweep.grid import Grid, Plan
+    from gradscope.sweep.grid import Grid
     from gradscope.sweep.run import Progress, Watch
 
-EXAMPLES = """\
-gradscope sweep -P gain=0.5:3:6 -P activation=tanh,sigmoid --updates 0
-gradscope sweep -P weights=a.pt,b.pt -P gain=0.5:2:16 --activation tanh
-gradscope sweep --config grid.toml --seeds 8 --shard 3/16 -o sweep.db --dry-run
-"""
 EXIT_FAILED_CELLS = 3
 
 PARAM_HELP = "Sweep a setting: NAME=start:stop:count, NAME=log:start:stop:count or NAME=a,b,c."
@@ -87,10 +81,15 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     call = replace(call, given=call.given | weights_of(file))
     set_blas_threads(threads or 1)
     call.place.prepare()
+    from gradscope.report.documents import sweep as documents
+    from gradscope.report.terminal import sweep as pages
     from gradscope.sweep.executors import Workers
     from gradscope.sweep.grid import Shard, make_plan
     from gradscope.sweep.merge import merge_stores
+    from gradscope.sweep.preview import preview
+    from gradscope.sweep.query import read_rows
     from gradscope.sweep.run import run_sweep
+    from gradscope.sweep.summary import summarize
 
     part = None if shard is None else Shard.parse(shard)
     if part is not None:  # sweep.db becomes sweep-3of16.db.
@@ -107,14 +106,19 @@ def sweep(  # noqa: PLR0913 (each is a flag)
         note(f"saved {saved.cells} cells of {store} in {salvage}")
     store = salvage or store
     if dry_run:
-        _show_plan(call, plan, store, chosen)
+        with progress_bar("timing a sample"):
+            seen = preview(plan, store, chosen)
+        show(call.place, (seen,), pages.plan_page, documents.plan_document, documents.plan_rows)
         return
     start = time.perf_counter()
     with sweep_bar() as watch:
         progress = run_sweep(
             plan.cells, store, workers=chosen, retry_failed=retry_failed, watch=watch
         )
-    _show_summary(call, plan, store, progress, time.perf_counter() - start)
+    seconds, keys = time.perf_counter() - start, {cell.key for cell in plan.cells}
+    result = summarize(read_rows(store, curves=False), keys), progress, store, seconds
+    document = partial(documents.sweep_document, plan.cells)
+    show(call.place, result, pages.sweep_page, document, documents.group_rows)
     _leave(progress)
 
 
@@ -124,18 +128,14 @@ def _grid(call: Call, texts: Sequence[str], seeds: int | None) -> "Grid":
     from gradscope.sweep.grid import Grid
 
     axes = parse_axes(texts)
-    content = read_toml(call.config)
+    content, where = read_toml(call.config), f"--config {call.config}"
     table: Any = content.get("sweep", {})
     if not isinstance(table, dict):
-        raise SettingError(
-            f"--config {call.config}: sweep is {quoted(table)}; write a table, [sweep]"
-        )
+        raise SettingError(f"{where}: sweep is {quoted(table)}; write a table, [sweep]")
     seeds_in_file = table.pop("seeds", 1)
     if type(seeds_in_file) is not int:
-        raise SettingError(
-            f"--config {call.config}: seeds is {quoted(seeds_in_file)}; give a number"
-        )
-    filed = axes_from_table(table, f"--config {call.config} [sweep]")
+        raise SettingError(f"{where}: seeds is {quoted(seeds_in_file)}; give a number")
+    filed = axes_from_table(table, f"{where} [sweep]")
     axes = {name: v for name, v in filed.items() if name not in {*axes, *call.given}} | axes
     shared = {name: v for name, v in settings_in(content, call.config).items() if name not in axes}
     return Grid({**shared, **call.given}, axes, seeds_in_file if seeds is None else seeds)
@@ -160,31 +160,6 @@ def sweep_bar() -> "Iterator[Watch]":
             at.done, at.total = progress.ended, progress.ended + progress.missing
 
         yield watch
-
-
-def _show_plan(call: Call, plan: "Plan", place: Path, chosen: "Workers") -> None:
-    from gradscope.report.documents.sweep import PLAN_COLUMNS, plan_document, plan_rows
-    from gradscope.report.terminal.sweep import plan_page
-    from gradscope.sweep.preview import preview
-
-    with progress_bar("timing a sample"):
-        seen = preview(plan, place, chosen)
-    show(call.place, (seen,), plan_page, plan_document, titled(PLAN_COLUMNS, plan_rows))
-
-
-def _show_summary(
-    call: Call, plan: "Plan", place: Path, progress: "Progress", seconds: float
-) -> None:
-    from gradscope.report.documents.sweep import GROUP_COLUMNS, group_rows, sweep_document
-    from gradscope.report.terminal.sweep import sweep_page
-    from gradscope.sweep.query import read_rows
-    from gradscope.sweep.summary import summarize
-
-    keys = {cell.key for cell in plan.cells}
-    summary = summarize(read_rows(place, curves=False), keys)
-    document = partial(sweep_document, plan.cells)
-    table = titled(GROUP_COLUMNS, lambda *_: group_rows(summary))
-    show(call.place, (summary, progress, place, seconds), sweep_page, document, table)
 
 
 def _leave(progress: "Progress") -> None:

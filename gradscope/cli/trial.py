@@ -1,4 +1,6 @@
-"""``gradscope try``: which change makes a network learn, found by training the promising ones."""
+"""``gradscope try`` and ``forecast``: which change makes a network learn, found by training the
+promising ones; and which lags it will learn, before any training.
+"""
 
 import re
 from dataclasses import replace
@@ -8,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gradscope.cli.analyze import EXIT_INTERRUPTED, Files, analysis_with_bars, write_files
+from gradscope.cli.analyze import EXIT_INTERRUPTED, analysis_with_bars, save_run
 from gradscope.cli.command import Call, takes_settings, weights_of
 from gradscope.cli.options import (
+    DATA,
     EXECUTION,
     OUTPUT,
     TRAINING,
@@ -24,15 +27,11 @@ from gradscope.cli.output import note, progress_bar, show, write_figures, write_
 from gradscope.cli.sweep import Scheduler, WorkerCount, sweep_bar
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
+from gradscope.sweep.axes import parse_values
 
 if TYPE_CHECKING:
     from gradscope.remedy.trial import TrialPlan
 
-EXAMPLES = """\
-gradscope try --steps 100 --png try.png
-gradscope try --data series.csv --column NAME --steps 50 --budget 100
-gradscope try model.keras --data x.npy --readout dense --targets y.npy --budget 10min
-"""
 BUDGET_HELP = "Updates of each training, or minutes for all, as 10min."
 Budget = Annotated[str | None, option("--budget", BUDGET_HELP, TRAINING, "N|MINUTES")]
 Seeds = Annotated[int, option("--seeds", "Seeds of each candidate (default 3).", EXECUTION, "N")]
@@ -64,8 +63,9 @@ def trial(  # noqa: PLR0913 (each is a flag)
     minutes, updates = _budget(budget)
     from gradscope.analysis.prepare import resolve
     from gradscope.remedy.trial import plan_trial, run_trial
-    from gradscope.report.documents.trial import trial_document, trial_rows
-    from gradscope.report.terminal.trial import trial_page
+    from gradscope.report.documents.remedy import trial_document, trial_rows
+    from gradscope.report.figures.remedy import trial_picture
+    from gradscope.report.terminal.remedy import trial_page
     from gradscope.sweep.executors import Workers, available_cores
 
     values = call.values(**weights_of(file), **updates)
@@ -81,10 +81,7 @@ def trial(  # noqa: PLR0913 (each is a flag)
         found = run_trial(plan, store, workers=pool, watch=watch)
     page = partial(trial_page, explain=explain)
     show(call.place, (found,), page, trial_document, trial_rows)
-    if png:
-        from gradscope.report.figures.trial import trial_picture
-
-        write_figures(png, partial(trial_picture, found), force=call.place.force)
+    write_figures(png, partial(trial_picture, found), force=call.place.force)
     if html is not None:
         from gradscope.report.html import trial_html
 
@@ -96,7 +93,7 @@ def trial(  # noqa: PLR0913 (each is a flag)
         if found.winner is None:
             raise SettingError("nothing that was tried helps, so --apply has nothing to save")
         settings = plan.cells_of(found.winner.candidate)[0].settings
-        write_files(analysis_with_bars(settings), Files(save=apply), force=call.place.force)
+        save_run(call.place, analysis_with_bars(settings.as_dict()), apply)
 
 
 def _budget(text: str | None) -> tuple[float | None, Given]:
@@ -124,3 +121,31 @@ def _within(plan: "TrialPlan", workers: int, minutes: float | None) -> "TrialPla
     trainings = f"{len(plan.cells)} trainings of {updates} updates"
     note(f"{trainings} take about {once + updates * each:.0f} s on {workers} workers")
     return plan
+
+
+LAGS, BUDGETS = "log:5:200:8", "100,200,500,1000,2000"
+LAGS_HELP = f"Lags to ask about: a list or range (default {LAGS})."
+Lags = Annotated[str, option("--lags", LAGS_HELP, DATA, "LIST")]
+BUDGETS_HELP = f"Numbers of updates (default {BUDGETS})."
+Budgets = Annotated[str, option("--budgets", BUDGETS_HELP, TRAINING, "LIST")]
+
+
+@takes_settings("updates", "delay", "required_lag", "weights", "max_lag", "vanishing")
+def forecast(
+    call: Call, *, lags: Lags = LAGS, budgets: Budgets = BUDGETS, png: Figure = None
+) -> None:
+    """Say which lags a network will learn, before any training."""
+    call.place.prepare(figures=png)
+    asked = sorted(set(parse_values("max_lag", lags, "--lags")))
+    budget = sorted(set(parse_values("updates", budgets, "--budgets")))
+    from gradscope.analysis.prepare import resolve
+    from gradscope.remedy.forecast import forecast as expect
+    from gradscope.report.documents.remedy import forecast_document, forecast_rows
+    from gradscope.report.figures.remedy import forecast_picture
+    from gradscope.report.terminal.remedy import forecast_page
+
+    settings = resolve(call.values())
+    with progress_bar("asking about lags"):
+        found = expect(settings, asked, budget)
+    show(call.place, (found, settings), forecast_page, forecast_document, forecast_rows)
+    write_figures(png, partial(forecast_picture, found, settings), force=call.place.force)

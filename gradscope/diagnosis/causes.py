@@ -38,7 +38,6 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
-from gradscope.diagnosis.paths import lengths_of, log_ratio, path_logs
 from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.chain import Chain, ElmanChain, step_shifts
@@ -54,6 +53,9 @@ TOLERANCE = 1e-10
 
 MAX_GAP = 5e-10
 """Nats by which a direction may fall short of the measured σ_max, beside its certificate."""
+
+MIN_SQUARE = 1e-200
+"""Sums of squares below this are formed again from scaled entries: they may have underflown."""
 
 
 class _Terms(CompactRepr):
@@ -108,17 +110,18 @@ def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None
     to the last of them, by default measured to ``TOLERANCE``. Raises SettingError if the chain has
     no slopes (a dense one), a lag is outside 1 … T, or the profile is shorter.
 
-    Cost: that of two lag profiles, and one GEMM a step over all directions under way, which are few
-    where they soon run together and all K where nothing singles out one (an isometric chain).
+    Cost: that of two lag profiles, a decomposition per lag, and one GEMM a step over all directions
+    under way.
     """
     if not isinstance(chain, ElmanChain):
         raise SettingError("explicit Jacobians have no slopes to split by; give an ElmanChain")
-    chosen, total, directions, reached = _measured_directions(chain, lags, norms)
+    chosen, total, directions = _measured_directions(chain, lags, norms)
+    terms = _path_terms(chain, chosen, directions)
     shifts = LOG_2 * np.cumsum(step_shifts(chain)[::-1], axis=0)[chosen - 1]
-    ceiling_logs, slope_logs = path_logs(chain, chosen, directions, reached - shifts)
     of_weights = log_bound_per_step(chain.recurrent_weights, 1.0, chain.leak)
     bound = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
-    return _against_bound(chosen, total, (of_weights, bound), ceiling_logs, slope_logs + shifts)
+    saturation = terms["saturation"] + shifts
+    return _against_bound(chosen, total, (of_weights, bound), terms["ceiling"], saturation)
 
 
 def _against_bound(
@@ -147,8 +150,8 @@ def _against_bound(
 
 def _measured_directions(
     chain: Chain, asked: IntArray | None, norms: LagNorms | None
-) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
-    """Return lags (K,), log σ_max measured (K,B), its directions (K,B,S), what they reach (K,B)."""
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Return lags (K,), log σ_max measured (K,B), and its directions (K,B,S)."""
     lags = np.arange(1, chain.n_steps + 1) if asked is None else np.asarray(asked, dtype=np.int64)
     ascending = lags.size > 0 and (np.diff(lags) >= 1).all()
     if not ascending or lags[0] < 1 or lags[-1] > chain.n_steps:
@@ -164,19 +167,19 @@ def _measured_directions(
         missed = total - reached > certificate + MAX_GAP
     if missed.any():
         # Later steps favoured rows that had been dropped: once more with all of them.
-        directions, reached = leading_directions(chain, lags, dropped=0.0)
-    return lags, total, directions, reached
+        directions, _ = leading_directions(chain, lags, dropped=0.0)
+    return lags, total, directions
 
 
 def cell_causes(
-    chain: CellChain, lags: IntArray | None = None, *, norms: LagNorms | None = None
+    chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None = None
 ) -> Causes | GatedCauses:
     """Split log σ_max(∂s_T/∂s_{T−ℓ}) into causes that fit the cell: the terms above for a gated
-    one, those of ``causes`` for a vanilla RNN. ``lags``, ``norms``, errors: as for ``causes``.
-
-    Cost: that of two lag profiles, and one step of every stage over all lags that reach it.
+    one, those of ``causes`` for a vanilla RNN. Parameters, cost, errors: as for ``causes``.
     """
-    chosen, total, directions, _ = _measured_directions(chain, lags, norms)
+    if not isinstance(chain, CellChain):
+        return causes(chain, lags, norms=norms)
+    chosen, total, directions = _measured_directions(chain, lags, norms)
     terms = _path_terms(chain, chosen, directions)
     return causes_of_path(chain.linearization, chosen, total, terms)
 
@@ -192,7 +195,9 @@ def causes_of_path(
     return GatedCauses(lags=lags, total=total, **terms)
 
 
-def _path_terms(chain: CellChain, lags: IntArray, directions: FloatArray) -> dict[str, FloatArray]:
+def _path_terms(
+    chain: CellChain | ElmanChain, lags: IntArray, directions: FloatArray
+) -> dict[str, FloatArray]:
     """Propagate each direction (K,B,S) from its state to s_T; return Σ log(length/length before) in
     nats of every stage, (K,B). A vector that has become zero adds no more.
     """
@@ -217,13 +222,31 @@ def _path_terms(chain: CellChain, lags: IntArray, directions: FloatArray) -> dic
 
 def stage_logs(stages: dict[str, FloatArray], before: FloatArray) -> dict[str, FloatArray]:
     """Return log(length/length before), nats, of each stage (…,S) of a step; 0 where that was 0."""
-    logs, last = {}, list(stages)[-1]
-    for name, image in stages.items():
-        length = lengths_of(image)
-        # The sum of logarithms telescopes: a stage that is zero while a later one is not would
-        # make −∞ + ∞ of it, so it takes over the length before it.
-        if name != last:
-            length = np.where(length > 0.0, length, before)
-        logs[name] = log_ratio(length, before)
-        before = length
+    logs, lengths = {}, np.stack([lengths_of(image) for image in stages.values()])
+    # The sum of logarithms telescopes: a stage that is zero while a later one is not would make
+    # −∞ + ∞ of it, so it takes over the length before it.
+    ended = np.maximum.accumulate(lengths[::-1])[::-1] == 0.0
+    for name, length, over in zip(stages, lengths, ended, strict=True):
+        kept = np.where((length > 0.0) | over, length, before)
+        logs[name] = log_ratio(kept, before)
+        before = kept
     return logs
+
+
+def lengths_of(vectors: FloatArray) -> FloatArray:
+    """Return ‖v‖ (…) of vectors (…,S), scaled where their squares leave the range of floats."""
+    with np.errstate(over="ignore"):
+        squares = np.einsum("...s,...s->...", vectors, vectors)
+    lengths: FloatArray = np.sqrt(squares)
+    for place in zip(*np.nonzero((squares < MIN_SQUARE) | np.isinf(squares)), strict=True):
+        largest = np.abs(vectors[place]).max()
+        if largest > 0.0:
+            lengths[place] = largest * np.linalg.norm(vectors[place] / largest)
+    return lengths
+
+
+def log_ratio(lengths: FloatArray, before: FloatArray) -> FloatArray:
+    """Return log(lengths/before), 0 where there was nothing left to lose."""
+    present = before > 0
+    with np.errstate(divide="ignore"):
+        return np.where(present, np.log(lengths) - np.log(np.where(present, before, 1.0)), 0.0)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray, quantiles
-from gradscope.diagnosis.causes import TOLERANCE, Causes, GatedCauses, causes, cell_causes
+from gradscope.diagnosis.causes import TOLERANCE, cell_causes
 from gradscope.diagnosis.growth import (
     GatedCauseRates,
     GrowthRate,
@@ -99,7 +99,7 @@ def diagnose(
     growth, bound_rate = growth_rate(norms.log_norms), log_bound_of(chain)
     if (long_run := measured.long_run) is None:
         lags = tail_lags(norms.lags.size)
-        rates = cause_rates(explain(chain, lags[lags > 0], norms=norms))
+        rates = cause_rates(cell_causes(chain, lags[lags > 0], norms=norms))
     else:
         growth, rates = widened(long_run.growth, growth), long_run.causes
     evidence = Evidence(
@@ -117,17 +117,6 @@ def diagnose(
     log_bound = bound_rate * norms.lags.astype(np.float64)
     lines = thresholds or Thresholds()
     return Diagnosis(norms, log_bound, growth, rates, judge(evidence, lines), lines)
-
-
-def explain(chain: Chain, lags: IntArray, *, norms: LagNorms | None = None) -> Causes | GatedCauses:
-    """Return why a chain's product has the size it has, in the terms that fit its cell.
-
-    ``lags`` (K,) are in steps, ascending; ``norms`` is the lag profile, where it was measured
-    before. Raises SettingError if the chain is one of explicit Jacobians, which have no causes.
-    """
-    if isinstance(chain, CellChain):
-        return cell_causes(chain, lags, norms=norms)
-    return causes(chain, lags, norms=norms)
 
 
 def log_bound_of(chain: Chain) -> float:

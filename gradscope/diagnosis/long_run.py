@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
-from gradscope.diagnosis.causes import causes_of_path, stage_logs
+from gradscope.diagnosis.causes import causes_of_path, lengths_of, stage_logs
 from gradscope.diagnosis.growth import GrowthRate, Rates, cause_rates, growth_of_steps
-from gradscope.diagnosis.paths import lengths_of
 from gradscope.model.cells import Cell, Linearization, largest
 from gradscope.model.trajectory import unroll
 from gradscope.notebook_repr import CompactRepr

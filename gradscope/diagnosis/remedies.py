@@ -51,14 +51,13 @@ MAX_MEASUREMENTS = 14
 GATED: Mapping[str, Any] = MappingProxyType(
     {"cell": "gru", "init": "orthogonal", "activation": "tanh", "gain": 1.0, "center_bias": False}
     | {"leak": 1.0, "tau": None, "discretization": "euler", "noise": 0.0, "state": "post"}
-    | {"floss": 0}
+    | {"floss": 0, "omega": 0.0}
 )
 """From a vanilla RNN to a gated cell: some settings have no meaning there."""
 
 Measure = Callable[..., float]
 """From changed settings to the growth rate, nats per step, of the untrained network that they make,
 on the same sequences: −inf where every product is zero, inf where the state overflows."""
-
 
 MAX_GAIN = 1e6
 """W times more than this is no smaller W but none: it is not to be scaled (convention)."""
@@ -219,58 +218,56 @@ def _against_vanishing(
     drawn, lag = settings["weights"] is None, verdict.required_lag or verdict.max_lag
     # Each step then loses 1/lag: Gers et al. (2000); Tallec & Ollivier (2018), arXiv:1804.11188.
     keep = {"lag": lag, "forget_bias": _short(np.log(lag))}
-    for cost, remedy, options in sorted(_answers(causes, settings, keep), key=lambda row: row[0]):
-        if cost < WORTHWHILE * (causes.total or 0.0):
-            if remedy.code is RemedyCode.RAISE_GAIN:
-                yield [_gain(remedy.code, settings, measure)]
-            else:
-                yield [replace(remedy, changes=each) for each in options] if drawn else [remedy]
+    terms = {name: value or 0.0 for name, value in terms_of(causes).items()}
+    answers = _answers(terms, settings, keep)
+    if settings["activation"] == ActivationName.RELU and "saturation" in terms:
+        # It turns half of the units off, whatever the scale of its inputs, which a gain of √2 makes
+        # up for: He et al. (2015).
+        terms["weights"] += terms.pop("saturation")
+    for name, cost in sorted(terms.items(), key=lambda term: term[1]):
+        if cost < WORTHWHILE * (causes.total or 0.0) and name in answers:
+            code, numbers, options = answers[name]
+            if code is not RemedyCode.RAISE_GAIN:
+                yield [Remedy(code, numbers, each) for each in (options if drawn else [{}])]
+            elif cost >= -np.log(MAX_GAIN):
+                yield [_gain(code, settings, measure)]
     short = verdict.horizon is not None and verdict.horizon <= (verdict.required_lag or 0)
     if short and not isinstance(causes, GatedCauseRates):
-        numbers = {"horizon": verdict.horizon, "required_lag": lag, **keep}
+        lags = {"horizon": verdict.horizon, "required_lag": lag, **keep}
         changes = {**GATED, "forget_bias": keep["forget_bias"]}
-        yield [Remedy(RemedyCode.GATES, numbers, changes if drawn else {})]
+        yield [Remedy(RemedyCode.GATES, lags, changes if drawn else {})]
 
 
 def _answers(
-    causes: Rates, settings: Mapping[str, Any], keep: Mapping[str, Any]
-) -> list[tuple[float, Remedy, list[dict[str, Any]]]]:
-    """Return the terms of a rate, what takes each away, with the rate that the other terms leave,
-    and the settings by which it may be done.
+    terms: Mapping[str, float], settings: Mapping[str, Any], keep: Mapping[str, Any]
+) -> dict[str, tuple[RemedyCode, dict[str, Any], list[dict[str, Any]]]]:
+    """Return by term what takes it away, with the rate that the others leave, and the settings by
+    which it may be done.
     """
-    terms = {name: value or 0.0 for name, value in terms_of(causes).items()}
-    phi, smaller = settings["activation"], _smaller_inputs(settings)
-    freer = Remedy(RemedyCode.REDUCE_SATURATION, {"activation": phi})
-    if isinstance(causes, GatedCauseRates):
-        longer = Remedy(RemedyCode.KEEP_LONGER, {"direct": terms["direct"], **keep})
-        return [
-            (terms["direct"], longer, [{"forget_bias": keep["forget_bias"]}]),
-            (terms["closed_gates"], Remedy(RemedyCode.OPEN_GATES), [smaller]),
-            (terms["candidate_saturation"], freer, [smaller]),
-        ]
 
-    def left(code: RemedyCode, rate: float | None, **numbers: Any) -> Remedy:
-        return Remedy(code, {**numbers, "predicted_rate": rate, "predicted_from": "terms"})
+    def left(*removed: str) -> dict[str, Any]:
+        rate = sum(terms.values()) - sum(terms.get(name, 0.0) for name in removed)
+        return {"predicted_rate": rate, "predicted_from": "terms"}
 
-    ceiling, saturation, total = terms["slope_ceiling"], terms["saturation"], sum(terms.values())
-    # Were the rest above 0, a tanh would saturate more than the sigmoid did.
-    rest = total - ceiling if total <= ceiling else None
-    relu, one, aligned = phi == ActivationName.RELU, {"gain": 1.0}, {"init": "orthogonal"}
+    phi, smaller, one = settings["activation"], _smaller_inputs(settings), {"gain": 1.0}
     tanh, centred = {"activation": "tanh", "center_bias": False}, {"center_bias": True}
-    steeper = left(RemedyCode.RAISE_SLOPE_CEILING, rest, activation="tanh")
-    straight = left(RemedyCode.ALIGN_WEIGHTS, ceiling + saturation)
-    rows: list[tuple[float, Remedy, list[dict[str, Any]]]] = [
-        (ceiling, steeper, [tanh, tanh | one]),
-        # With equal singular values σ_max(W) is the gain, of a new network 1.
-        (terms["misalignment"], straight, [aligned, aligned | one]),
-        # A ReLU turns half of the units off, which a gain of √2 makes up for: He et al. (2015).
-        (terms["weights"] + relu * saturation, Remedy(RemedyCode.RAISE_GAIN), []),
-    ]
-    if not relu:  # Its inputs turn off the same units, whatever their scale.
-        freer = left(freer.code, total - saturation, **freer.numbers)
-        at_rest = [centred, centred | smaller]
-        rows.append((saturation, freer, at_rest if phi == ActivationName.SIGMOID else [smaller]))
-    return rows
+    aligned, freer = {"init": "orthogonal"}, RemedyCode.REDUCE_SATURATION
+    at_rest = [centred, centred | smaller] if phi == ActivationName.SIGMOID else [smaller]
+    steeper, of_phi = {"activation": "tanh", **left("slope_ceiling")}, {"activation": phi}
+    if steeper["predicted_rate"] > 0.0:
+        steeper["predicted_rate"] = None  # A tanh would saturate more than the sigmoid did.
+    longer, held = {"forget_bias": keep["forget_bias"]}, {"direct": terms.get("direct"), **keep}
+    # With equal singular values σ_max(W) is the gain, of a new network 1.
+    straight = left("weights", "misalignment")
+    return {
+        "weights": (RemedyCode.RAISE_GAIN, {}, []),
+        "slope_ceiling": (RemedyCode.RAISE_SLOPE_CEILING, steeper, [tanh, tanh | one]),
+        "misalignment": (RemedyCode.ALIGN_WEIGHTS, straight, [aligned, aligned | one]),
+        "saturation": (freer, {**of_phi, **left("saturation")}, at_rest),
+        "direct": (RemedyCode.KEEP_LONGER, held, [longer]),
+        "closed_gates": (RemedyCode.OPEN_GATES, {}, [smaller]),
+        "candidate_saturation": (freer, of_phi, [smaller]),
+    }
 
 
 def _gain(code: RemedyCode, settings: Mapping[str, Any], measure: Measure) -> Remedy:

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from gradscope.errors import SettingError
-from gradscope.explain.page import Page
 from gradscope.report.formats import Document, head
+from gradscope.report.terminal.table import Page
 from gradscope.report.words.numbers import number
 
 MAX_LEAF = 1e100

@@ -19,14 +19,14 @@ import numpy as np
 from gradscope.arrays import FloatArray, plain
 from gradscope.data.batch import Targets
 from gradscope.errors import SettingError
-from gradscope.explain.page import DIGITS, Page, matrix_lines, table_lines
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import step_errors
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import ActivationName, InitializerName
-from gradscope.report.formats import Document, head
+from gradscope.report.formats import Document, head, named
+from gradscope.report.terminal.table import DIGITS, Page, matrix_lines, table_lines
 from gradscope.report.words.numbers import number, steps
 
 LESSON_WEIGHTS = {"V": "output_weights", "W": "recurrent_weights", "U": "input_weights"}
@@ -91,17 +91,14 @@ class BpttLesson:
         factors = ("transport", "adjoint", "immediate", "share")
         steps = [
             {
-                "step": each.step,
+                **named(each, "step", "error", gradient="gradients"),
+                "error_by_output": each.output_slope,
                 "input": trajectory.inputs[each.step - 1, 0],
                 "hidden": trajectory.hidden[each.step, 0],
                 "output": trajectory.outputs[each.step - 1, 0],
                 "target": self.targets.values[each.step - 1, 0],
-                "error": each.error,
-                "error_by_output": each.output_slope,
-                "gradient": each.gradients,
                 "terms": [
-                    {"earlier": term.earlier, "lag": term.later - term.earlier}
-                    | {name: getattr(term, name) for name in factors}
+                    {"lag": term.later - term.earlier, **named(term, "earlier", *factors)}
                     for term in each.terms
                 ],
             }

@@ -9,16 +9,16 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
 from gradscope.errors import SettingError
-from gradscope.explain.page import Page
 from gradscope.report.figures.panels import PANELS
-from gradscope.report.formats import Document, head
+from gradscope.report.formats import Document, head, named
 from gradscope.report.screen import to_ascii
+from gradscope.report.terminal.table import Page
 from gradscope.sweep.cell import columns, setting_columns
 
 MAX_OFFERED = 5
@@ -38,6 +38,7 @@ class Term:
     others: Sequence[str]
 
 
+TEXTS = ("definition", "formula", "reading", "source")
 OURS = "exact along the vector that the rate is taken along; the project's decomposition"
 """The source of the terms that name none: the causes of the growth rate."""
 
@@ -104,13 +105,11 @@ def term_answer(name: str) -> Answer:
 
 
 def _fields(term: Term) -> Document:
-    fields = asdict(term)
-    return {"term": fields.pop("name"), **fields}
+    return named(term, *TEXTS, "others", term="name")
 
 
 def _table(terms: Sequence[Term]) -> Table:
-    names = ("term", "definition", "formula", "reading", "source")
-    return names, [[t.name, t.definition, t.formula, t.reading, t.source] for t in terms]
+    return ("term", *TEXTS), [[each.name, *named(each, *TEXTS).values()] for each in terms]
 
 
 def listing() -> Answer:

@@ -16,13 +16,13 @@ from gradscope.arrays import LN_10, FloatArray, IntArray, plain
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.theory import log_spectral_norm
 from gradscope.errors import SettingError
-from gradscope.explain.page import Page, scientific, table_lines
 from gradscope.jacobians.chain import Chain, elman_chain
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, InitializerName
-from gradscope.report.formats import Document, head
+from gradscope.report.formats import Document, head, named
+from gradscope.report.terminal.table import Page, scientific, table_lines
 from gradscope.report.words.numbers import NEGLIGIBLE, fraction, level, number, pace
 
 MAX_STEPS, MAX_UNITS, MAX_GAIN = 1000, 32, 100.0
@@ -115,14 +115,11 @@ def vanishing_document(lessons: Sequence[ProductLesson], settings: Mapping[str, 
     """Return every network's factors, products and bounds by lag, as log10."""
     networks = [
         {
-            "activation": each.activation,
-            "slope_ceiling": each.slope_ceiling,
+            **named(each, "activation", "slope_ceiling", "lags", rate_nats_per_step="rate"),
             "log10_weight_norm": each.log_weight_norm / LN_10,
-            "rate_nats_per_step": each.rate,
             "first_lag_below_threshold": each.horizon,
             "first_lag_of_exact_zero_in_float64": each.zero_lag,
             "first_lag_of_overflow_in_float64": each.infinite_lag,
-            "lags": each.lags,
             "log10_factor": each.log_factors / LN_10,
             "log10_norm": each.log_norms / LN_10,
             "log10_factor_product": each.log_factor_products / LN_10,

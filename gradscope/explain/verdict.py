@@ -19,9 +19,9 @@ from gradscope.diagnosis.theory import ROUNDING
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Learned
 from gradscope.errors import ArchiveError
-from gradscope.explain.page import Page
 from gradscope.names import CellName, Regime, StageName
-from gradscope.report.formats import Document, head
+from gradscope.report.formats import Document, head, named
+from gradscope.report.terminal.table import Page
 from gradscope.report.words.cells import cause_titles, has_textbook_bound, step_bound
 from gradscope.report.words.headline import REGIME_WORDS, headline, regime_word
 from gradscope.report.words.numbers import fraction, level, number, over_steps, power_of_ten, steps
@@ -47,24 +47,15 @@ class VerdictLesson:
     def document(self) -> Document:
         """Return each number of the verdict with those behind it, as JSON has them."""
         stage, norm, growth = self.stage, self.log_weight_norm, self.stage.growth
-        tail = growth.tail
         no_norm = "the bound has other terms: a leak, or gates" if norm is None else "W is zero"
-        points = tail and {
-            "lags": tail.lags,
-            "nats": tail.log_norms,
-            "sequences": tail.sequences,
-            "of": tail.of,
-        }
+        points = growth.tail and named(growth.tail, "lags", "sequences", "of", nats="log_norms")
         content = {
             "stage": stage.name,
-            "regime": stage.verdict.regime,
-            "rate_nats_per_step": stage.verdict.rate,
+            **named(stage.verdict, "regime", "horizon", "required_lag", rate_nats_per_step="rate"),
             "rate_interval_95": None if growth.low is None else [growth.low, growth.high],
-            "rate_from": {name: getattr(growth, name) for name in RATE_FROM},
+            "rate_from": named(growth, *RATE_FROM),
             "rate_between": points,
             "rate_null_because": ZERO_PRODUCT if growth.rate is None else None,
-            "horizon": stage.verdict.horizon,
-            "required_lag": stage.verdict.required_lag,
             "causes": asdict(stage.causes),
             "bound_rate_nats_per_step": self.bound_rate,
             "log_slope_ceiling": math.log(self.slope_ceiling),
@@ -86,23 +77,15 @@ def verdict_lesson(path: Path) -> VerdictLesson:
     settings outside their limits.
     """
     if path.suffix.lower() == ".json":
-        raise ArchiveError(
-            f"{path} holds no network to measure; give the saved run, which "
-            f"gradscope rerun {path} --save run.npz writes"
-        )
+        remedy = f"give the saved run, which gradscope rerun {path} --save run.npz writes"
+        raise ArchiveError(f"{path} holds no network to measure; {remedy}")
     analysis = analyze(prepare({"load": str(path)}))
     settings = analysis.settings
     stage, gamma = analysis.last, analysis.params.activation.slope_ceiling
     bound_rate = float(stage.profile.log_bound[0])
-    return VerdictLesson(
-        settings,
-        stage,
-        learned_by(stage.error, analysis.task_info),
-        thresholds(settings),
-        bound_rate=bound_rate,
-        slope_ceiling=gamma,
-        log_weight_norm=bound_rate - math.log(gamma) if has_textbook_bound(settings) else None,
-    )
+    norm = bound_rate - math.log(gamma) if has_textbook_bound(settings) else None
+    learned, lines = learned_by(stage.error, analysis.task_info), thresholds(settings)
+    return VerdictLesson(settings, stage, learned, lines, bound_rate, gamma, norm)
 
 
 THRESHOLD_SOURCES = {

@@ -14,7 +14,7 @@ from gradscope.analysis.check import CheckRow
 from gradscope.analysis.imported.stack import ImportedStack
 from gradscope.arrays import FloatArray
 from gradscope.frameworks import BACKENDS
-from gradscope.frameworks.parity import jacobian_row, steps_row
+from gradscope.frameworks.parity import compared
 from gradscope.model.activations import ACTIVATIONS, activation_of
 from gradscope.names import CellName, StateName
 from gradscope.weights.layers.keras_names import GATE_ORDER
@@ -43,13 +43,10 @@ def cannot_differentiate() -> str | None:
 
 def parity_rows(stack: ImportedStack) -> tuple[CheckRow, ...]:
     """Compare states and, where Keras's backend can differentiate, Jacobians."""
-    layer = _layer(stack.studied, stack.spec)
-    name = LAYERS[stack.spec.cell]
-    states = steps_row(stack, f"keras.layers.{name}Cell", partial(_states, layer.cell), TOLERANCE)
-    if cannot_differentiate():
-        return (states,)
-    against = f"{name}Cell on {keras.config.backend()}"
-    return states, jacobian_row(stack, against, partial(_jacobian, layer.cell), TOLERANCE)
+    cell, name = _layer(stack.studied, stack.spec).cell, f"{LAYERS[stack.spec.cell]}Cell"
+    jacobians = f"{name} on {keras.config.backend()}", partial(_jacobian, cell)
+    states = f"keras.layers.{name}", partial(_states, cell)
+    return compared(stack, TOLERANCE, states, None if cannot_differentiate() else jacobians)
 
 
 def _states(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:

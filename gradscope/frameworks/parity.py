@@ -20,31 +20,34 @@ MAX_JACOBIANS = 8
 """Enough to meet the first step, the last, and some between."""
 
 
-def steps_row(stack: ImportedStack, against: str, theirs: Function, tolerance: float) -> CheckRow:
-    """Compare every step of the studied layer, each from our state, with another way to them,
-    called ``against``: ``theirs`` takes x_t (N,D) and s_{t−1} (N,S) to s_t (N,S).
+def compared(
+    stack: ImportedStack,
+    tolerance: float,
+    states: tuple[str, Function],
+    jacobians: tuple[str, Function] | None,
+) -> tuple[CheckRow, ...]:
+    """Compare every step of the studied layer, each from our state, and a few of its Jacobians with
+    other ways to them, each by its name: ``states`` takes x_t (N,D) and s_{t−1} (N,S) to s_t (N,S),
+    ``jacobians`` x_t (D,) and s_{t−1} (S,) to ∂s_t/∂s_{t−1} (S,S), rows the later state.
     """
-    ran = stack.trajectories[stack.studied.title]
+    title, rows = stack.studied.title, list[CheckRow]()
+    ran = stack.trajectories[title]
+
+    def compare(what: str, against: str, ours: FloatArray, theirs: FloatArray) -> None:
+        deviation = relative_deviation(ours, theirs.reshape(ours.shape))
+        rows.append(CheckRow(f"{what} of {title}", against, deviation, tolerance))
+
     inputs, before = (each.reshape(-1, each.shape[2]) for each in (ran.inputs, ran.states[:-1]))
-    ours = ran.states[1:]
-    deviation = relative_deviation(ours, theirs(inputs, before).reshape(ours.shape))
-    return CheckRow(f"{ran.n_steps} steps of {stack.studied.title}", against, deviation, tolerance)
-
-
-def jacobian_row(
-    stack: ImportedStack, against: str, theirs: Function, tolerance: float
-) -> CheckRow:
-    """Compare a few Jacobians of the studied layer as ``steps_row`` does its steps; ``theirs``
-    takes x_t (D,) and s_{t−1} (S,) to ∂s_t/∂s_{t−1} (S,S), rows the later state.
-    """
-    ran = stack.trajectories[stack.studied.title]
-    chain = cell_chain(stack.params, ran)
-    places = sampled_places(ran.n_steps, ran.inputs.shape[1])
-    ours = np.stack([chain.jacobian(step)[sequence] for step, sequence in places])
-    found = [theirs(ran.inputs[t - 1, each], ran.states[t - 1, each]) for t, each in places]
-    deviation = relative_deviation(ours, np.stack(found))
-    title = f"{len(places)} Jacobians of {stack.studied.title}"
-    return CheckRow(title, against, deviation, tolerance)
+    against, step = states
+    compare(f"{ran.n_steps} steps", against, ran.states[1:], step(inputs, before))
+    if jacobians is not None:
+        against, jacobian = jacobians
+        chain = cell_chain(stack.params, ran)
+        places = sampled_places(ran.n_steps, ran.inputs.shape[1])
+        ours = np.stack([chain.jacobian(t)[each] for t, each in places])
+        found = [jacobian(ran.inputs[t - 1, each], ran.states[t - 1, each]) for t, each in places]
+        compare(f"{len(places)} Jacobians", against, ours, np.stack(found))
+    return tuple(rows)
 
 
 def sampled_places(n_steps: int, n_sequences: int) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ import torch
 from gradscope.analysis.check import CheckRow
 from gradscope.analysis.imported.stack import ImportedStack, run_stack
 from gradscope.arrays import FloatArray
-from gradscope.frameworks.parity import jacobian_row, steps_row
+from gradscope.frameworks.parity import compared
 from gradscope.learning.differences import relative_deviation
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.names import ActivationName, CellName, GateName, StateName
@@ -46,11 +46,9 @@ def parity_rows(stack: ImportedStack) -> tuple[CheckRow, ...]:
     cell = made(layer.input_size, layer.hidden_size, **_options(stack.spec))
     cell.load_state_dict(_weights(layer))
     cell.requires_grad_(requires_grad=False)
-    return (
-        steps_row(stack, f"torch.nn.{name}", partial(_states, cell), TOLERANCE),
-        jacobian_row(stack, "torch.func.jacrev", partial(_jacobian, cell), TOLERANCE),
-        _stack_row(stack),
-    )
+    jacobians = "torch.func.jacrev", partial(_jacobian, cell)
+    states = f"torch.nn.{name}", partial(_states, cell)
+    return *compared(stack, TOLERANCE, states, jacobians), _stack_row(stack)
 
 
 def _stack_row(stack: ImportedStack) -> CheckRow:

@@ -140,6 +140,12 @@ class ElmanChain(Chain):
         carried *= (self.leak * self.slopes[step - 1])[:, None, :]
         return with_kept(carried, vectors, self.leak)
 
+    def stages(self, vectors: FloatArray, step: int) -> dict[str, FloatArray]:
+        """J_t v with every slope at its ceiling, and as it is; ``shifts`` are left out."""
+        driven = self.leak * self.slope_ceiling * product(vectors, self.recurrent_weights.T)
+        ceiling = with_kept(driven, vectors, self.leak)
+        return {"ceiling": ceiling, "saturation": self.jvp(vectors, step)}
+
     def accumulate_vjp(
         self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
     ) -> IntArray:

@@ -1,4 +1,4 @@
-"""Ω, which asks the gradient to keep its length from step to step, for every cell.
+"""Ω, which asks the gradient of a vanilla RNN to keep its length from step to step.
 
     Ω = mean over sequences of Σ_k (‖δ_{k+1} J_{k+1}‖/‖δ_{k+1}‖ − 1)²,    δ_k = ∂E/∂s_k,
     J_{k+1} = ∂s_{k+1}/∂s_k.
@@ -14,6 +14,7 @@ import numpy as np
 
 from gradscope.learning.bptt import Gradients
 from gradscope.model.cells import Cell
+from gradscope.model.elman import require_vanilla
 from gradscope.model.trajectory import Trajectory
 
 
@@ -22,9 +23,10 @@ def with_omega(params: Cell, trajectory: Trajectory, found: Gradients, weight: f
     """Return the gradients of E with ``omega``, and its ``weight`` times ∂⁺Ω/∂W in that of W.
 
     Where δ J is 0 its length has no derivative, and 0 stands in its place. Cost: one VJP of all
-    steps at once, and one GEMM.
+    steps at once, and one GEMM. Raises SettingError for another cell.
     """
-    linearization, deltas = params.linearize(trajectory.cell_trajectory), found.hidden_adjoints[1:]
+    linearization = require_vanilla(params).linearize(trajectory.cell_trajectory)
+    deltas = found.hidden_adjoints[1:]
     # Of length 1 each, by way of the largest entry: the square of 1e-200 is 0.
     sizes = np.abs(deltas).max(axis=2, keepdims=True)
     rows = deltas / np.where(sizes > 0.0, sizes, 1.0)

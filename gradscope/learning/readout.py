@@ -6,7 +6,7 @@ its sum over d, the memory capacity, is at most H, and H for a stable linear net
 (2001), GMD report 152.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +27,6 @@ NOTHING_READ, EXPLAINED = 0.05, 0.2
 RIDGE = 1e-9
 """Penalty on w, in parts of the largest variance of the state."""
 
-FEW_SEQUENCES = 32
-"""Sequences drawn to learn how many targets each has."""
-
 MEMORY_ROWS, MEMORY_SEQUENCES = 300, 64
 """Rows in each half for every coefficient of a memory function, and the sequences they are of: the
 sum over many delays scatters more than each."""
@@ -37,13 +34,8 @@ sum over many delays scatters more than each."""
 MAX_STEPS = 1_000_000
 """Most steps, over all sequences of a half, that a score may take."""
 
-STATES_AT_ONCE = 2**22
-"""Numbers of hidden states behind a memory function that are held at once: 32 MB."""
-
-Source = Callable[[int], tuple[FloatArray, Targets] | None]
-"""Returns hidden states (T,B,H) after each step and targets of at most so many further sequences,
-None where there are no more.
-"""
+Source = Iterator[tuple[FloatArray, Targets]]
+"""Hidden states (T,B,H) after each step and the targets of some sequences after others."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -57,22 +49,20 @@ class Readout(CompactRepr):
 def _moments(states: FloatArray, targets: FloatArray) -> FloatArray:
     """Return the products of 1, states (N,H) and targets (N,K), summed over the rows."""
     rows = np.hstack([np.ones((len(states), 1)), states, targets])
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(rows.T @ rows)
+    return np.asarray(rows.T @ rows)
 
 
-def _fitted(hidden: int, fit: FloatArray, fresh: FloatArray) -> tuple[FloatArray, ...] | None:
+def _fitted(hidden: int, fit: FloatArray, fresh: FloatArray) -> FloatArray:
     """Fit w to the rows of the moments ``fit`` and measure it on the ``fresh`` ones: mean squared
-    error, variance of the targets, squared correlation, all (K,); None where the state overflows.
+    error, variance of the targets, squared correlation, (3,K); NaN where the state overflows.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        means = [each[0, 1:] / each[0, 0] for each in (fit, fresh)]
-        inside, outside = (
-            each[1:, 1:] / each[0, 0] - np.outer(mean, mean)
-            for each, mean in zip((fit, fresh), means, strict=True)
-        )
+    means = [each[0, 1:] / each[0, 0] for each in (fit, fresh)]
+    inside, outside = (
+        each[1:, 1:] / each[0, 0] - np.outer(mean, mean)
+        for each, mean in zip((fit, fresh), means, strict=True)
+    )
     if not (np.isfinite(inside).all() and np.isfinite(outside).all()):
-        return None
+        return np.full((3, len(inside) - hidden), np.nan)
     states = inside[:hidden, :hidden]
     largest = max(float(np.linalg.eigvalsh(states)[-1]), np.finfo(np.float64).tiny)
     weights = np.linalg.solve(states + RIDGE * largest * np.eye(hidden), inside[:hidden, hidden:])
@@ -84,9 +74,10 @@ def _fitted(hidden: int, fit: FloatArray, fresh: FloatArray) -> tuple[FloatArray
     error = variance + predicted - 2.0 * covariance + np.square(offset)
     both = predicted * variance
     squared = np.square(covariance) / np.where(both > 0.0, both, np.inf)
-    return error, variance, squared
+    return np.stack([error, variance, squared])
 
 
+@np.errstate(divide="ignore", over="ignore", invalid="ignore")
 def readout_score(states: FloatArray, targets: FloatArray) -> FloatArray:
     """Return R² (K,) of a linear readout of states (N,H) as targets (N,K), fitted to the first half
     of the rows and measured on the others. With x_{t−d} as the targets of h_t, a column for each d,
@@ -101,44 +92,41 @@ def readout_score(states: FloatArray, targets: FloatArray) -> FloatArray:
             "with 2 rows or more"
         )
     rows = np.array_split(states, 2), np.array_split(targets, 2)
-    fitted = _fitted(states.shape[1], *map(_moments, *rows))
-    if fitted is None:
-        return np.full(targets.shape[1], np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return 1.0 - fitted[0] / fitted[1]
+    error, variance, _ = _fitted(states.shape[1], *map(_moments, *rows))
+    score: FloatArray = 1.0 - error / variance
+    return score
 
 
-def measure_readout(hidden: int, sources: Sequence[Source]) -> Readout:
+@np.errstate(over="ignore", invalid="ignore")
+def measure_readout(hidden: int, sources: Iterable[Source]) -> Readout:
     """Return the R² of a network of H units over all its outputs together, fitted to sequences of
     the first source and measured on those of the second.
     """
     needed, halves = ROWS_PER_COEFFICIENT * (hidden + 1), []
     for source in sources:
-        count, sums, rows = FEW_SEQUENCES, np.zeros((1, 1)), 0
-        while rows < needed:
-            found = source(count)
-            if found is None:
-                return Readout(None, f"{rows:,} rows of targets where {needed:,} are needed")
-            states, targets = found
+        sums, rows, steps = np.zeros((1, 1)), 0, 0
+        for states, targets in source:
             held = np.broadcast_to(targets.held, states.shape[:2])
             sums = sums + _moments(states[held], targets.values[held])
-            rows += int(held.sum())
-            per_sequence = held.sum() / held.shape[1]
-            if needed / max(per_sequence, 1e-9) * len(states) > MAX_STEPS:
+            rows, steps = rows + int(held.sum()), steps + held.size
+            if steps * needed > MAX_STEPS * rows:
                 why = f"it takes more than {MAX_STEPS:,} steps to have {needed:,} targets"
                 return Readout(None, why)
-            count = int(min(np.ceil((needed - rows) / per_sequence), 8 * count))
+            if rows >= needed:
+                break
+        else:
+            return Readout(None, f"{rows:,} rows of targets where {needed:,} are needed")
         halves.append(sums)
-    fitted = _fitted(hidden, *halves)
-    if fitted is None:
-        return Readout(None, "the state overflows")
-    error, variance, _ = fitted
+    error, variance, _ = _fitted(hidden, *halves)
     total = float(variance.sum())
+    if np.isnan(total):
+        return Readout(None, "the state overflows")
     if total <= 0.0:
         return Readout(None, "the targets do not vary")
     return Readout(float(1.0 - error.sum() / total))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def memory_function(
     params: Cell, delays: int, rng: np.random.Generator, mean: FloatArray, scale: FloatArray
 ) -> FloatArray:
@@ -150,22 +138,18 @@ def memory_function(
     measured on follow those of the fit. ``mean`` and ``scale`` are (D,).
     """
     inputs, hidden = params.sizes[:2]
-    at_once = max(STATES_AT_ONCE // (MEMORY_SEQUENCES * hidden), 1)
-    steps = -(-MEMORY_ROWS * (hidden + 1) // MEMORY_SEQUENCES)
     white: FloatArray = rng.standard_normal((2 * delays, MEMORY_SEQUENCES, inputs))
     state, halves = unroll(params, mean + scale * white).states[-1], []
     for _ in range(2):
         sums = np.zeros((1, 1))
-        for start in range(0, steps, at_once):
-            count = min(at_once, steps - start)
-            drawn = rng.standard_normal((count, MEMORY_SEQUENCES, inputs))
+        while sums[0, 0] < MEMORY_ROWS * (hidden + 1):
+            drawn = rng.standard_normal((delays, MEMORY_SEQUENCES, inputs))
             white = np.concatenate([white[-delays:], drawn])
             ran = unroll(params, mean + scale * drawn, state)
             state = ran.states[-1]
-            past = [white[delays - d : delays - d + count] for d in range(delays)]
+            past = [white[delays - d : 2 * delays - d] for d in range(delays)]
             rows = np.stack(past, axis=2).reshape(-1, delays * inputs)
             sums = sums + _moments(ran.hidden[1:].reshape(-1, hidden), rows)
         halves.append(sums)
-    fitted = _fitted(hidden, *halves)
-    explained = np.full(delays * inputs, np.nan) if fitted is None else fitted[2]
-    return explained.reshape(delays, inputs)
+    explained: FloatArray = _fitted(hidden, *halves)[2].reshape(delays, inputs)
+    return explained

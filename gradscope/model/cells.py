@@ -94,12 +94,6 @@ class Linearization(ABC):
         """J_t v for vectors (N,r,S), likewise."""
         return self.jvp(vectors, at)
 
-    def recurrent_gradient(self, local: FloatArray, vectors: FloatArray, _at: At, /) -> FloatArray:
-        """Σ ∂(rows · J_t v)/∂W, the trajectory held: for v (n,m,S) at s_{t−1} and the ``local``
-        (n,m,G) that ``vjp`` makes of the rows. Here W multiplies the part of v at h.
-        """
-        return outer_sum(local, vectors[..., : self.cell_trajectory.hidden.shape[2]])
-
     @property
     def written(self) -> FloatArray:
         """‖∂⁺s_t/∂a‖ for each number a that weights feed, (T,B,G), as ``local`` orders them; of a

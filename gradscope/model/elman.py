@@ -155,6 +155,12 @@ class _ElmanLinearization(Linearization, ABC):
         at_ceiling = (1.0 - leak) * vectors + leak * self.cell.activation.slope_ceiling * driven
         return {"ceiling": at_ceiling, "saturation": self.jvp(vectors, at)}
 
+    def recurrent_gradient(self, local: FloatArray, vectors: FloatArray, _at: At, /) -> FloatArray:
+        """Σ ∂(rows · J_t v)/∂W, the trajectory held: for v (n,m,H) at s_{t−1} and the ``local``
+        (n,m,H) that ``vjp`` makes of the rows. Here W multiplies v.
+        """
+        return outer_sum(local, vectors)
+
     def log_bound(self) -> float:
         """log(max(1−α) + max(α) γ σ_max(W)), in nats."""
         return self.cell.log_bound(self.cell.activation.slope_ceiling)

@@ -115,10 +115,6 @@ class ResetAfterLinearization(_GruLinearization):
         carried += vectors * self.update[at]
         return carried
 
-    def recurrent_gradient(self, local: FloatArray, vectors: FloatArray, _at: At, /) -> FloatArray:
-        """W multiplies v."""
-        return np.roll(outer_sum(local[..., : 3 * self.size], vectors), -self.size, axis=0)
-
     def vjp_many(self, rows: FloatArray, at: At) -> FloatArray:
         """Rows · J_t."""
         if rows.shape[-2] < MANY_ROWS:
@@ -219,13 +215,6 @@ class ResetBeforeLinearization(_GruLinearization):
         carried += fed[..., size:] * self.update_gains[at]
         carried += vectors * self.update[at]
         return carried
-
-    def recurrent_gradient(self, local: FloatArray, vectors: FloatArray, at: At, /) -> FloatArray:
-        """W_r and W_z multiply v, W_n what the reset gate makes of it."""
-        driven = product(vectors, self.recurrent_weights[: self.size].T)
-        gated = vectors * self.reset[at] + driven * self.reset_gains[at]
-        gates, candidate = np.split(local, [2 * self.size], axis=-1)
-        return np.concatenate([outer_sum(gates, vectors), outer_sum(candidate, gated)])
 
     def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
         """Gather the gradients of U, W and b."""

@@ -96,5 +96,5 @@ def _single(settings: Settings, untrained: Analysis) -> Iterator[Candidate]:
             yield Candidate(name, each.changes, "the advice of analyze")
     if vanilla and not settings.floss:
         yield Candidate("flossing", {"floss": FLOSSED}, "Engelken (2023), NeurIPS")
-    if not settings.omega:
+    if vanilla and not settings.omega:
         yield Candidate("Ω", {"omega": WEIGHT}, "Pascanu et al. (2013), section 3.3")

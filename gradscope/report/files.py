@@ -13,9 +13,8 @@ def require_free(path: Path, *, force: bool) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder; name a file in it")
     if not path.parent.is_dir():
-        raise OutputError(
-            f"{path.parent} is not a folder; create it first, or choose another place"
-        )
+        remedy = "create it first, or choose another place"
+        raise OutputError(f"{path.parent} is not a folder; {remedy}")
     if not _is_ordinary(path):
         return
     if path.exists() and not force:
@@ -47,10 +46,9 @@ def write_whole(path: Path, content: bytes, *, force: bool) -> None:
             beside.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}; free some space, or choose "
-            "another place"
-        ) from error
+        fault = f"cannot be written: {error.strerror or error}"
+        remedy = "free some space, or choose another place"
+        raise OutputError(f"{path} {fault}; {remedy}") from error
 
 
 def _is_ordinary(path: Path) -> bool:

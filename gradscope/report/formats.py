@@ -39,6 +39,12 @@ def head(kind: str, settings: Mapping[str, Any]) -> Document:
     }
 
 
+def named(value: object, *names: str, **others: str) -> Document:
+    """Return these fields of a value under their own names, ``others`` under new ones."""
+    fields = {**dict(zip(names, names, strict=True)), **others}
+    return {name: getattr(value, field) for name, field in fields.items()}
+
+
 def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return rows as CSV; the cell of a missing or infinite number is empty. A text is one line,
     after an apostrophe where a spreadsheet would take it for a formula.

@@ -22,15 +22,15 @@ from gradscope.report.documents.page import (
     store_numbers,
     table,
 )
-from gradscope.report.documents.rows import MEDIAN_COLUMNS, Rows, file_of, median_rows
-from gradscope.report.documents.sweep import GROUP_COLUMNS, group_rows
-from gradscope.report.documents.trial import trial_rows, winner_command
+from gradscope.report.documents.remedy import trial_rows, winner_command
+from gradscope.report.documents.rows import Rows, file_of, median_rows
+from gradscope.report.documents.sweep import group_rows
 from gradscope.report.figures.panels import PANELS
-from gradscope.report.provenance.recipe import StoreSource, command_line
+from gradscope.report.provenance.recipe import command_line
 from gradscope.report.provenance.records import provenance_text, settings_to_toml
 from gradscope.report.screen import printable
 from gradscope.report.terminal import analysis as terminal
-from gradscope.report.terminal import trial as trial_words
+from gradscope.report.terminal import remedy as trial_words
 from gradscope.report.words import headline as words
 from gradscope.report.words.captions import lyapunov_sentence, verification_sentences
 from gradscope.report.words.numbers import number, power_of_ten, steps
@@ -133,7 +133,7 @@ def comparison_html(comparison: Comparison) -> str:
     profiles = _figure("profiles", "How much arrives, by lag", profile)
     sections = {
         "whether": ("Reach", [reach, profiles]),
-        "numbers": ("In numbers", _table(MEDIAN_COLUMNS, map(_cells, median_rows(comparison)))),
+        "numbers": ("In numbers", _rows(median_rows(comparison))),
     }
     heads = words.comparison_headline(comparison), words.seeds_of(comparison)
     every = [each.settings.as_dict() for each in comparison.analyses]
@@ -146,26 +146,29 @@ def comparison_html(comparison: Comparison) -> str:
     return _page(*heads, every[0], made_by, sections, comparison_numbers(comparison))
 
 
-def store_html(rows: StoreRows, summary: Summary, source: StoreSource) -> str:
+def store_html(rows: StoreRows, summary: Summary, made_by: Mapping[str, Any]) -> str:
     """Return a phase diagram of the rate for each network of a store, and the profile of the cell
     pointed at, as HTML; SettingError where there are no two swept settings.
     """
-    x, y = (each and each.replace("-", "_") for each in (source.x, source.y))
+    x, y = (each and each.replace("-", "_") for each in (made_by["x"], made_by["y"]))
     grid = grid_of_values(rows, x, y, "rate_nats_per_step")
     reading = "Growth, median: blue −0.5 nats per step or less, white 0, orange 0.5 or more."
     panels = [_figure("phase", each, reading, of=each) for each in grid.panels]
     profiles = _figure("profiles", "How much arrives, by lag", "In the cell pointed at.")
     sections = {
         "whether": ("Where gradients vanish or explode", [*panels, profiles]),
-        "numbers": ("In numbers", _table(GROUP_COLUMNS, map(_cells, group_rows(summary)))),
+        "numbers": ("In numbers", _rows(group_rows(summary))),
     }
     title = f"{', '.join(grid.panels)} over {grid.x.name} and {grid.y.name}".replace("_", " ")
-    heads = title, f"{len(rows.values)} cells", shared_settings(rows), source.made_by()
+    heads = title, f"{len(rows.values)} cells", shared_settings(rows), {**made_by, "kind": "phase"}
     return _page(*heads, sections, store_numbers(rows, grid))
 
 
-def _cells(row: Sequence[Any]) -> list[str]:
-    return [number(each) if isinstance(each, float | None) else str(each) for each in row]
+def _rows(table: Rows) -> str:
+    def cell(value: Any) -> str:
+        return number(value) if isinstance(value, float | None) else str(value)
+
+    return _table(table[0], (list(map(cell, row)) for row in table[1]))
 
 
 def _page(

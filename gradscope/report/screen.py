@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 NARROWEST = 60
 """Narrowest page, in columns; a narrower terminal wraps its lines."""
@@ -12,19 +11,17 @@ _NAMES = "sigma gamma phi theta lambda alpha tau psi delta eps rho chi eta mu pi
 _SIGNS = "∂ √ ∞ ∘ ℓ × ½ ± ≈ ≥ ≤ → ← ‖ ′ ² ³ ⁴ ᵀ"
 _TYPED = "d sqrt inf o l x 1/2 +- ~ >= <= -> <- || ' ^2 ^3 ^4 ^T"
 
-SPELLED: Mapping[str, str] = MappingProxyType(
-    {
-        **dict(zip(_LETTERS.split(), _NAMES.split(), strict=True)),
-        **dict.fromkeys("−–—─", "-"),
-        **dict.fromkeys("·•", "*"),
-        **dict.fromkeys("⁺┐┘", "+"),
-        **dict.fromkeys("…⋯", "..."),
-        **dict(zip(_SIGNS.split(), _TYPED.split(), strict=True)),
-        **dict(zip("’€£¥₹", ("'", "EUR", "GBP", "JPY", "INR"), strict=True)),
-        "Σ": "sum ",
-        "Π": "prod ",
-    }
-)
+SPELLED: Mapping[str, str] = {
+    **dict(zip(_LETTERS.split(), _NAMES.split(), strict=True)),
+    **dict.fromkeys("−–—─", "-"),
+    **dict.fromkeys("·•", "*"),
+    **dict.fromkeys("⁺┐┘", "+"),
+    **dict.fromkeys("…⋯", "..."),
+    **dict(zip(_SIGNS.split(), _TYPED.split(), strict=True)),
+    **dict(zip("’€£¥₹", ("'", "EUR", "GBP", "JPY", "INR"), strict=True)),
+    "Σ": "sum ",
+    "Π": "prod ",
+}
 """How each letter and sign of the field is typed on a plain keyboard."""
 
 

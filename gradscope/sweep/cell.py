@@ -36,19 +36,10 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Column:
-    """Where a result comes from: the SQL type of its column, the field of ``analysis.fields``
-    (``last.`` and ``first.`` are those stages; of a curve it is the last entry), and why a number
-    is missing, where a sweep knows more than the field.
-    """
-
-    kind: str
-    field: str
-    why_null: str | None = None
-
-
-NO_ERROR = "the state overflows on the held-out sequences"
+NO_ERROR = dict.fromkeys(
+    ("held_out_error", "first_held_out_error"), "the state overflows on the held-out sequences"
+)
+"""Why numbers are missing of which a sweep knows more than their field."""
 
 CAUSES = (
     *("weights", "slope_ceiling", "misalignment", "saturation"),
@@ -56,39 +47,40 @@ CAUSES = (
 )
 """Causes of a vanilla RNN, then those of gated cells."""
 
-COLUMNS: Mapping[str, Column] = {
-    "stage": Column("TEXT", "last.stage"),
-    "regime": Column("TEXT", "last.verdict.regime"),
-    "rate_nats_per_step": Column("REAL", "last.verdict.rate_nats_per_step"),
-    "horizon": Column("INTEGER", "last.verdict.horizon"),
-    "required_lag": Column("INTEGER", "last.verdict.required_lag"),
-    "lags": Column("INTEGER", "last.verdict.max_lag"),
-    "log10_norm": Column("REAL", "last.profile.log10_norm.median"),
-    "log10_bound": Column("REAL", "last.profile.log10_bound"),
-    "certificate": Column("REAL", "last.profile.certificate"),
-    "write_level": Column("REAL", "last.write_level"),
-    **{f"cause_{name}": Column("REAL", f"last.causes.{name}") for name in CAUSES},
-    "gradient_norm": Column("REAL", "last.gradient.norm"),
-    "held_out_error": Column("REAL", "last.error", NO_ERROR),
-    "baseline_error": Column("REAL", "problem.baseline.error"),
-    "first_stage": Column("TEXT", "first.stage"),
-    "first_regime": Column("TEXT", "first.verdict.regime"),
-    "first_rate_nats_per_step": Column("REAL", "first.verdict.rate_nats_per_step"),
-    "first_write_level": Column("REAL", "first.write_level"),
-    "first_horizon": Column("INTEGER", "first.verdict.horizon"),
-    "first_held_out_error": Column("REAL", "first.error", NO_ERROR),
-    "training_stop": Column("TEXT", "training.stop"),
-    "training_updates": Column("INTEGER", "training.updates"),
-    "training_loss": Column("REAL", "training.loss"),
-    "clipped_fraction": Column("REAL", "training.clipped_fraction"),
-    "lyapunov_exponent": Column("REAL", "lyapunov_largest"),
-    "lyapunov_standard_error": Column("REAL", "lyapunov_error_largest"),
-    "rate_nats_per_second": Column("REAL", "last.verdict.rate_nats_per_second"),
-    "rate_nats_per_time_constant": Column("REAL", "last.verdict.rate_nats_per_time_constant"),
+COLUMNS: Mapping[str, tuple[str, str]] = {
+    "stage": ("TEXT", "last.stage"),
+    "regime": ("TEXT", "last.verdict.regime"),
+    "rate_nats_per_step": ("REAL", "last.verdict.rate_nats_per_step"),
+    "horizon": ("INTEGER", "last.verdict.horizon"),
+    "required_lag": ("INTEGER", "last.verdict.required_lag"),
+    "lags": ("INTEGER", "last.verdict.max_lag"),
+    "log10_norm": ("REAL", "last.profile.log10_norm.median"),
+    "log10_bound": ("REAL", "last.profile.log10_bound"),
+    "certificate": ("REAL", "last.profile.certificate"),
+    "write_level": ("REAL", "last.write_level"),
+    **{f"cause_{name}": ("REAL", f"last.causes.{name}") for name in CAUSES},
+    "gradient_norm": ("REAL", "last.gradient.norm"),
+    "held_out_error": ("REAL", "last.error"),
+    "baseline_error": ("REAL", "problem.baseline.error"),
+    "first_stage": ("TEXT", "first.stage"),
+    "first_regime": ("TEXT", "first.verdict.regime"),
+    "first_rate_nats_per_step": ("REAL", "first.verdict.rate_nats_per_step"),
+    "first_write_level": ("REAL", "first.write_level"),
+    "first_horizon": ("INTEGER", "first.verdict.horizon"),
+    "first_held_out_error": ("REAL", "first.error"),
+    "training_stop": ("TEXT", "training.stop"),
+    "training_updates": ("INTEGER", "training.updates"),
+    "training_loss": ("REAL", "training.loss"),
+    "clipped_fraction": ("REAL", "training.clipped_fraction"),
+    "lyapunov_exponent": ("REAL", "lyapunov_largest"),
+    "lyapunov_standard_error": ("REAL", "lyapunov_error_largest"),
+    "rate_nats_per_second": ("REAL", "last.verdict.rate_nats_per_second"),
+    "rate_nats_per_time_constant": ("REAL", "last.verdict.rate_nats_per_time_constant"),
 }
-"""Results that are one number or word each."""
+"""Results that are one number or word each: the SQL type of its column, and the field of
+``analysis.fields`` (``last.`` and ``first.`` are those stages; of a curve it is the last entry)."""
 
-SCALARS = {name: column.kind for name, column in COLUMNS.items()} | {"null_because": "TEXT"}
+SCALARS = {name: kind for name, (kind, _) in COLUMNS.items()} | {"null_because": "TEXT"}
 """The SQL types of ``COLUMNS``, and of why numbers that belong there are missing."""
 
 CURVES: Mapping[str, str] = {
@@ -208,10 +200,10 @@ def flatten(analysis: Analysis) -> dict[str, Any]:
 
     numbers: dict[str, Any] = {}
     missing = []
-    for name, column in COLUMNS.items():
-        source = field(column.field)
+    for name, (_, place) in COLUMNS.items():
+        source = field(place)
         numbers[name] = source.last
-        why = column.why_null or source.why_null
+        why = NO_ERROR.get(name, source.why_null)
         # What was never measured, and the loss of a training without updates, needs no reason.
         measured = source.value is not None and np.size(source.value) > 0
         if why is not None and measured and numbers[name] is None:

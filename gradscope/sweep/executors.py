@@ -261,8 +261,3 @@ def workers_gone(error: BaseException) -> WorkerError:
     fault = f"the workers are gone or cannot run a cell ({type(error).__name__}: {error})"
     remedy = "start them again with the same gradscope and run the same command"
     return WorkerError(f"{fault}; what ended is kept; {remedy}")
-
-
-def is_fault_of_cell(error: BaseException) -> bool:
-    """Whether the scheduler gave up a cell that took several workers with it."""
-    return type(error).__name__ == "KilledWorker"

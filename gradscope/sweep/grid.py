@@ -38,7 +38,7 @@ FILE_SETTINGS = ("data", "load", "weights", "targets", "sequence_lengths")
 ADDED_SETTINGS = (
     *("dt", "tau", "discretization", "noise", "required_lag", "sequence_lengths", "embedding"),
     *("memory", "held_out", "start"),
-    *("chrono", "omega", "floss", "floss_exponents"),
+    *("chrono", "omega", "floss"),
 )
 """Settings that came after keys were first written: part of them only where not at the default."""
 

@@ -224,7 +224,7 @@ def _error_of(future: Future[Outcome]) -> BaseException | None:
 def _outcome_of(future: Future[Outcome], cell: Cell) -> Outcome:
     """Return what a cell came to; raise where the workers themselves are at fault."""
     error = _error_of(future)
-    if error is not None and executors.is_fault_of_cell(error):
+    if type(error).__name__ == "KilledWorker":  # dask gave up a cell that took several with it.
         return failure(cell, f"the workers that it ran on died: {error}")
     if error is not None:
         raise executors.workers_gone(error) from error

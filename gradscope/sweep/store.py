@@ -237,9 +237,8 @@ def trouble_with(path: Path, error: Exception, *, reading: bool = False) -> Grad
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_ERROR")):
         fault = " ".join(str(error).partition(" with text")[0].split())[:100]
         remedy = f"gradscope merge --salvage -o NEW.db {shlex.quote(str(path))}"
-        return ArchiveError(
-            f"{path} is damaged ({fault}); what is whole in it, if anything, is saved by: {remedy}"
-        )
+        saved = "what is whole in it, if anything, is saved by"
+        return ArchiveError(f"{path} is damaged ({fault}); {saved}: {remedy}")
     remedy = "check its permissions, or choose another place"
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         remedy = "it is locked, held by another process; wait for that to end"

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.reasons import ReasonCode
-from gradscope.diagnosis.verdict import Verdict
 from gradscope.errors import OutputError
 from gradscope.report.screen import Screen, printable
 from gradscope.report.terminal.table import bullets, table_of
@@ -28,7 +27,6 @@ from gradscope.watch.journal import (
     NonFinite,
     NotWatched,
     Refusal,
-    TimeBudget,
 )
 
 MAX_NAMED = 2
@@ -48,9 +46,8 @@ class WatchLog:
             try:
                 self._log.open("a").close()
             except OSError as error:
-                raise OutputError(
-                    f"the log {log} cannot be written: {error.strerror}; choose another place"
-                ) from error
+                fault = f"cannot be written: {error.strerror}; choose another place"
+                raise OutputError(f"the log {log} {fault}") from error
 
     def __call__(self, event: Event) -> None:
         """Write an event as one line; all but a layer's first verdict are urgent."""
@@ -113,8 +110,11 @@ def watch_report(journal: Journal, *, log_error: Exception | None = None, width:
     parts: list[RenderableType] = [Text(screen.say(_opening(journal)), style="bold"), Text()]
     if journal.snapshots:
         parts += [_layers(journal, screen), Text()]
-    failures = [_sentence(failure) for failure in journal.failures]
-    failures += [*_late(journal), _cost(journal.budget)]
+    budget, failures = journal.budget, [_sentence(failure) for failure in journal.failures]
+    share = f"{percent(budget.share)} of the time plus {number(ADVANCE)} s" if budget.share else ""
+    limit = f" (limit {number(budget.limit)} s: {share})" if share else ""
+    cost = f"snapshots took {number(budget.spent)} s{limit}, hooks {number(budget.hooks)} s"
+    failures += [*_late(journal), cost]
     if log_error is not None:
         kind = type(log_error).__name__
         failures.append(f"the log failed and is no longer written ({kind}: {log_error})")
@@ -148,13 +148,6 @@ def _opening(journal: Journal) -> str:
     return f"Watched {count(journal.steps, unit)}, {seen}; snapshots took {spent} of {elapsed} s."
 
 
-def _cost(budget: TimeBudget) -> str:
-    """Return what the watch cost beside its limit."""
-    parts = f"{percent(budget.share)} of the time plus {number(ADVANCE)} s" if budget.share else ""
-    limit = f" (limit {number(budget.limit)} s: {parts})" if parts else ""
-    return f"snapshots took {number(budget.spent)} s{limit}, hooks {number(budget.hooks)} s"
-
-
 def _late(journal: Journal) -> list[str]:
     """Return how often snapshots could be taken, where not as often as was asked for."""
     budget, at = journal.budget, [step for looks in journal.looks.values() for step in looks]
@@ -169,10 +162,6 @@ def _late(journal: Journal) -> list[str]:
     return [f"{seen}: {share} ({remedy})"]
 
 
-def _word(verdict: Verdict) -> str:
-    return "writes nothing" if verdict.shut else REGIME_WORDS[verdict.regime]
-
-
 def _layers(journal: Journal, screen: Screen) -> Table:
     """Return a row for each layer: its last verdict, the first beside it where they differ."""
     titles = ("layer", "gradient", "growth,\nsteps", "horizon", "log10\nσ_max", "at\nlag")
@@ -183,12 +172,13 @@ def _layers(journal: Journal, screen: Screen) -> Table:
         cells = ["not finite", *["–"] * 4]
         if seen:
             verdicts, last = (seen[0].verdict, seen[-1].verdict), seen[-1].verdict
+            words = ("writes nothing" if v.shut else REGIME_WORDS[v.regime] for v in verdicts)
             # Lags beyond which nothing was measured depend on the time there was.
             lags = max(each.max_lag for each in verdicts)
             horizons = [str(each.horizon or f">{lags}") for each in verdicts]
             ends = np.sort(seen[-1].norms.log_norms[-1])  # NaN last
             cells = [
-                " → ".join(dict.fromkeys(_word(each) for each in verdicts)),
+                " → ".join(dict.fromkeys(words)),
                 pace(last.rate, marginal=last.marginal, short=True),
                 " → ".join(dict.fromkeys(horizons)),
                 level(float(ends[((~np.isnan(ends)).sum() - 1) // 2]) / LN_10),

@@ -15,8 +15,7 @@ from gradscope.analysis.archive import archive_bytes, load_run
 from gradscope.analysis.check import check
 from gradscope.analysis.results import Analysis
 from gradscope.analysis.settings import Settings
-from gradscope.diagnosis.causes import GatedCauses
-from gradscope.diagnosis.diagnose import explain
+from gradscope.diagnosis.causes import GatedCauses, cell_causes
 from gradscope.diagnosis.growth import CauseRates, GatedCauseRates, terms_of
 from gradscope.errors import ArchiveError, SettingError
 from gradscope.jacobians.cell_chain import cell_chain
@@ -77,11 +76,11 @@ def test_every_check_passes_for_every_cell(choice: str) -> None:
 
 def test_a_lost_cause_fails_the_sum_of_causes(monkeypatch: pytest.MonkeyPatch) -> None:
     def without_gates(*arguments: Any) -> Any:
-        found = explain(*arguments)
+        found = cell_causes(*arguments)
         assert isinstance(found, GatedCauses)
         return replace(found, closed_gates=np.zeros_like(found.closed_gates))
 
-    monkeypatch.setattr(check_module, "explain", without_gates)
+    monkeypatch.setattr(check_module, "cell_causes", without_gates)
 
     failed = [row.against for row in check(settings_of("gru")) if not row.passed]
 

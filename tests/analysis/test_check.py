@@ -10,8 +10,7 @@ import gradscope.analysis.check as module
 from gradscope.analysis.check import CheckRow, check
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray
-from gradscope.diagnosis.causes import Causes
-from gradscope.diagnosis.diagnose import explain
+from gradscope.diagnosis.causes import Causes, cell_causes
 from gradscope.jacobians import shares
 from gradscope.jacobians.chain import ElmanChain
 from gradscope.learning import bptt
@@ -93,11 +92,11 @@ def test_a_transposed_recurrent_matrix_fails(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_lost_cause_fails_the_sum_of_causes(monkeypatch: pytest.MonkeyPatch) -> None:
     def without_saturation(*arguments: Any) -> Any:
-        found = explain(*arguments)
+        found = cell_causes(*arguments)
         assert isinstance(found, Causes)
         return dataclasses.replace(found, saturation=np.zeros_like(found.saturation))
 
-    monkeypatch.setattr(module, "explain", without_saturation)
+    monkeypatch.setattr(module, "cell_causes", without_saturation)
 
     assert failed() == {("σ_max at every lag", "its four causes")}
 

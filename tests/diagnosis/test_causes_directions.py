@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 
 from gradscope.arrays import FloatArray
-from gradscope.diagnosis import paths
 from gradscope.diagnosis.causes import Causes, causes
-from gradscope.diagnosis.paths import path_logs
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import DenseChain, ElmanChain
-from gradscope.jacobians.kernels.leading_directions import leading_directions
 from gradscope.jacobians.lag_norms import lag_norms
 
 
@@ -146,46 +143,6 @@ def test_slopes_whose_squares_underflow_are_saturation_to_full_accuracy() -> Non
     found = causes(chain)
 
     np.testing.assert_allclose(found.saturation[:, 0], np.arange(1, 21) * np.log(1e-170))
-
-
-def test_paths_that_run_together_give_what_they_give_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    rng = np.random.default_rng(5)
-    elman = ElmanChain(rng.uniform(0.2, 1.0, (300, 2, 4)), rng.uniform(0.0, 1.0, (4, 4)))
-    lags = np.arange(1, 301)
-    directions, reached = leading_directions(elman, lags)
-    carried: list[int] = []
-    step = paths._Paths._propagate
-
-    def counting(walk: paths._Paths, number: int) -> None:
-        carried.append(walk._lag.size)
-        step(walk, number)
-
-    monkeypatch.setattr(paths._Paths, "_propagate", counting)
-    together = path_logs(elman, lags, directions, reached)
-    n_together = sum(carried)
-    carried.clear()
-    alone = paths._Paths(elman, lags, directions, 0.0).log_sums()
-
-    np.testing.assert_allclose(together, alone, rtol=0.0, atol=1e-9)
-    assert n_together < 0.5 * sum(carried)
-
-
-def test_paths_that_part_again_walk_alone() -> None:
-    slopes = np.ones((60, 1, 2))
-    slopes[2:20, 0, 1] = 1e-2
-    slopes[20:40, 0, 1] = 1e3
-    chain = ElmanChain(slopes, np.eye(2))
-    lags = np.array([59, 60])
-    directions = np.array([[[1.0, 0.5]], [[1.0, -1e-3]]])
-    directions /= np.linalg.norm(directions, axis=2, keepdims=True)
-    gains = np.stack([slopes[60 - lag :, 0].prod(axis=0) for lag in lags])
-    reached = np.log(np.linalg.norm(gains[:, None] * directions, axis=2))
-
-    ceiling, slope = path_logs(chain, lags, directions, reached)
-
-    np.testing.assert_allclose(ceiling + slope, reached, rtol=0.0, atol=1e-12)
 
 
 def test_a_dense_chain_has_no_causes() -> None:

@@ -218,7 +218,7 @@ def test_a_product_that_is_exactly_zero_is_minus_infinity_without_nan() -> None:
 
     assert isinstance(found, GatedCauses)
     assert np.isneginf(found.total).all()
-    assert np.isneginf(found.gate_slopes).all()
+    assert np.isneginf(found.direct).all()
     assert np.isneginf(sum_of_terms(found)).all()
 
 

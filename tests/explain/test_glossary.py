@@ -14,7 +14,7 @@ from gradscope.jacobians.singular_values import SingularValues
 from gradscope.names import CellName, Regime
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.screen import to_ascii
-from gradscope.report.terminal.comparison import COMPARISON_TITLES
+from gradscope.report.terminal.sweep import COMPARISON_TITLES
 from gradscope.report.words.cells import CAUSE_LABELS, CAUSE_TITLES
 from gradscope.report.words.theory import THEORY_WORDS
 

@@ -1,5 +1,7 @@
 """R² of a linear readout against least squares written out, and against what theory knows of it."""
 
+from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,13 @@ from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Targets
 from gradscope.errors import ShapeError
-from gradscope.learning.readout import Readout, measure_readout, memory_function, readout_score
+from gradscope.learning.readout import (
+    Readout,
+    Source,
+    measure_readout,
+    memory_function,
+    readout_score,
+)
 from gradscope.model.initializers import initialize
 from gradscope.names import ActivationName, InitializerName
 
@@ -23,6 +31,12 @@ def scored(**changes: Any) -> Readout:
     found = analyze(Settings(updates=0).with_changes(changes)).readout
     assert found is not None
     return found
+
+
+def repeated(drawn: Callable[[int], tuple[FloatArray, Targets]]) -> tuple[Source, Source]:
+    """Both halves, a hundred sequences at a time."""
+    every = (drawn(100) for _ in count())
+    return every, every
 
 
 def test_it_is_least_squares_on_one_half_measured_on_the_other() -> None:
@@ -85,19 +99,19 @@ def test_few_rows_give_no_number_but_the_reason() -> None:
 
 
 def test_a_state_that_overflows_gives_the_reason() -> None:
-    def source(count: int) -> tuple[FloatArray, Targets]:
-        return np.full((3, count, 2), np.inf), Targets(np.zeros((3, count, 1)), np.ones(3, bool))
+    def drawn(many: int) -> tuple[FloatArray, Targets]:
+        return np.full((3, many, 2), np.inf), Targets(np.zeros((3, many, 1)), np.ones(3, bool))
 
-    assert measure_readout(2, (source, source)).why_null == "the state overflows"
+    assert measure_readout(2, repeated(drawn)).why_null == "the state overflows"
 
 
 @pytest.mark.parametrize("size", [1e200, 1e300])
 def test_products_that_overflow_give_the_reason_and_no_warning(size: float) -> None:
-    def source(count: int) -> tuple[FloatArray, Targets]:
-        values = np.ones((3, count, 1))
-        return size * rng().standard_normal((3, count, 2)), Targets(values, np.ones(3, bool))
+    def drawn(many: int) -> tuple[FloatArray, Targets]:
+        values = np.ones((3, many, 1))
+        return size * rng().standard_normal((3, many, 2)), Targets(values, np.ones(3, bool))
 
-    assert measure_readout(2, (source, source)).why_null == "the state overflows"
+    assert measure_readout(2, repeated(drawn)).why_null == "the state overflows"
     assert np.isnan(readout_score(np.full((9, 2), size), np.ones((9, 3)))).all()
     doubling = initialize(rng(), (1, 4, 1), activation=ActivationName.IDENTITY, gain=1e3)
     assert np.isnan(memory_function(doubling, 8, rng(), np.zeros(1), np.ones(1))).all()
@@ -106,24 +120,24 @@ def test_products_that_overflow_give_the_reason_and_no_warning(size: float) -> N
 def test_constant_targets_give_the_reason() -> None:
     draw = rng()
 
-    def source(count: int) -> tuple[FloatArray, Targets]:
-        values = np.ones((9, count, 1))
-        return draw.standard_normal((9, count, 2)), Targets(values, np.ones(9, bool))
+    def drawn(many: int) -> tuple[FloatArray, Targets]:
+        values = np.ones((9, many, 1))
+        return draw.standard_normal((9, many, 2)), Targets(values, np.ones(9, bool))
 
-    assert measure_readout(2, (source, source)).why_null == "the targets do not vary"
+    assert measure_readout(2, repeated(drawn)).why_null == "the targets do not vary"
 
 
 def test_steps_without_a_target_do_not_count() -> None:
     """A wrong value where nothing is wanted must not matter, in any sequence."""
     draw = rng()
 
-    def source(count: int) -> tuple[FloatArray, Targets]:
-        states = draw.standard_normal((6, count, 2))
-        held = draw.random((6, count)) < 0.5
+    def drawn(many: int) -> tuple[FloatArray, Targets]:
+        states = draw.standard_normal((6, many, 2))
+        held = draw.random((6, many)) < 0.5
         values = np.where(held[..., np.newaxis], states.sum(axis=2, keepdims=True), 1e6)
         return states, Targets(values, held)
 
-    found = measure_readout(2, (source, source))
+    found = measure_readout(2, repeated(drawn))
     assert found.score == pytest.approx(1.0, abs=1e-6)
 
 

@@ -19,8 +19,8 @@ from gradscope.report.terminal.analysis import (
     check_page,
     training_page,
 )
-from gradscope.report.terminal.comparison import comparison_page
 from gradscope.report.terminal.plot import GUTTER, ROWS, WIDEST, profile_plot
+from gradscope.report.terminal.sweep import comparison_page
 from gradscope.report.terminal.table import table_of
 from gradscope.report.words.headline import cause_sentence
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -19,13 +20,13 @@ from gradscope.machine import THREAD_VARIABLES
 from gradscope.names import ExecutorName
 from gradscope.sweep import executors
 from gradscope.sweep import run as run_module
+from gradscope.sweep.cell import Outcome, Status
 from gradscope.sweep.executors import (
     DaskPool,
     ProcessPool,
     SerialExecutor,
     Workers,
     inherited_by_workers,
-    is_fault_of_cell,
 )
 from gradscope.sweep.run import Progress, run_sweep
 from tests.sweeping import (
@@ -158,8 +159,14 @@ def test_a_scheduler_that_kills_workers_blames_the_cell() -> None:
     class KilledWorker(Exception):  # noqa: N818 (distributed's own name)
         pass
 
-    assert is_fault_of_cell(KilledWorker())
-    assert not is_fault_of_cell(RuntimeError())
+    (cell,) = cells_of()
+    killed, failed = Future[Outcome](), Future[Outcome]()
+    killed.set_exception(KilledWorker())
+    failed.set_exception(RuntimeError())
+
+    assert run_module._outcome_of(killed, cell).status is Status.FAILED
+    with pytest.raises(WorkerError, match="workers are gone"):
+        run_module._outcome_of(failed, cell)
 
 
 # --- A real dask cluster --------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def test_every_setting_changes_the_key() -> None:
         "exploding": 10.0, "transient_growth": 3.0, "agreement": 0.9, "seed": 3, "data": "other",
         "load": "other", "required_lag": 3, "map": True, "shares": True, "spectrum": True,
         "verify": True, "tolerance": 1e-3, "truncation_error": 0.2, "cell": "gru", "leak": 0.5,
-        "state": "pre", "burn_in": 3, "omega": 0.1, "floss": 3, "floss_exponents": 3,
+        "state": "pre", "burn_in": 3, "omega": 0.1, "floss": 3,
         "memory": True, "held_out": 3, "dt": 0.1, "noise": 0.1, "discretization": "exponential",
     }  # fmt: skip
 

@@ -111,7 +111,7 @@ def test_failed_cells_are_tried_again_only_where_asked_for(tmp_path: Path) -> No
 def test_a_failure_that_nobody_foresaw_keeps_its_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_settings: Any) -> None:
+    def broken(_settings: Any, **_: Any) -> None:
         raise ZeroDivisionError("one\nover\0zero")
 
     monkeypatch.setattr(outcome_module, "analyze", broken)
@@ -128,12 +128,12 @@ def test_a_network_whose_training_is_interrupted_is_no_outcome(
     (cell,) = cells_of(updates=5)
     real = gradscope.analyze
 
-    def interrupting(settings: Any) -> Any:
+    def interrupting(settings: Any, **options: Any) -> Any:
         def watch(update: int, *_: Any) -> None:
             if update == 2:
                 raise KeyboardInterrupt
 
-        return real(settings, watch=watch)
+        return real(settings, **{**options, "watch": watch})
 
     monkeypatch.setattr(outcome_module, "analyze", interrupting)
     with pytest.raises(KeyboardInterrupt):

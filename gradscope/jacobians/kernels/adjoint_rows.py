@@ -12,12 +12,9 @@ from gradscope.model.cells import Linearization
 WIDEST_RANGE = 300
 """Powers of two between the largest and smallest row of one scale: their products still fit."""
 
-MAX_BITS = 200
-"""Powers of two that the fastest row may gain or lose between two rescalings, as the last interval
-and the smallest of all steps' largest slopes predict it; float64 has 1074 below 1."""
-
-MAX_LAGS = 32
-"""Longest interval between two rescalings."""
+MAX_BITS = 20
+"""Powers of two that a row may gain or lose before it is rescaled; float64 has 1022 below 1, which
+one step alone may take."""
 
 
 class AdjointRows:
@@ -34,13 +31,9 @@ class AdjointRows:
         self._rows: FloatArray = entering[self.steps - 1]
         self._next_rows = self._rows
         self._local = np.empty((*self._rows.shape[:2], linearization.local_size))
-        self._placed: IntArray = np.zeros(self._rows.shape[:2], dtype=np.int64)
-        self._exponents: IntArray = self._placed + scales[self.steps - 1][:, None]
+        self._placed: IntArray = np.full(self._rows.shape[:2], -2 * MAX_BITS, dtype=np.int64)
+        self._exponents: IntArray = np.zeros_like(self._placed) + scales[self.steps - 1][:, None]
         self._lag = 0
-        self._until_rescaling = 0
-        self._interval = 1
-        open_most = np.max(linearization.openings, axis=2)
-        self._slowest = -float(np.log2(np.min(open_most, initial=1.0, where=open_most > 0.0)))
         self._rescale()
 
     @property
@@ -74,29 +67,26 @@ class AdjointRows:
             self.steps = self.steps[leaving:]
             self._rows, self._exponents = self._rows[leaving:], self._exponents[leaving:]
             self._placed = self._placed[leaving:]
-        self._until_rescaling -= 1
-        if self._until_rescaling <= 0 and self.steps.size:
+        if self.steps.size:
             self._rescale()
 
     def _rescale(self) -> None:
-        """Give each row a scale near its own, or all the same where they are of comparable size."""
+        """Give each row a scale near its own, or all the same where they are of comparable size,
+        once one has moved by ``MAX_BITS``.
+        """
         largest = np.max(np.abs(self._rows), axis=2)
         alive = largest > 0.0
         if not alive.any():
             self.steps = self.steps[:0]
             return
         moved = np.frexp(largest)[1].astype(np.int64)
+        if np.abs(moved - self._placed)[alive].max() <= MAX_BITS:
+            return
         sizes = self._exponents + moved
         low, high = int(sizes[alive].min()), int(sizes[alive].max())
         # One common scale costs nothing later, since a sum of rows then needs no weights.
         target = np.where(alive, sizes if high - low > WIDEST_RANGE else high, high)
         shift = self._exponents - target
         np.ldexp(self._rows, shift[:, :, None], out=self._rows)
-        # Powers of two per lag: as the last interval had it, but no less than the most closed step
-        # takes, so that the next interval keeps every row within MAX_BITS.
-        speed = np.abs(moved - self._placed)[alive].max() / self._interval
-        speed = max(speed, self._slowest, MAX_BITS / MAX_LAGS)
-        self._interval = int(max(MAX_BITS / speed, 1.0)) if self._lag else 1
-        self._until_rescaling = self._interval
         self._exponents = target
         self._placed = moved + shift

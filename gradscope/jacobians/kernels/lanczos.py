@@ -1,15 +1,15 @@
 """σ_max of many matrices R (r,S) at once, r ≤ S: the number behind every lag profile.
 
-σ_max(R)² is the largest eigenvalue of the symmetric R Rᵀ (r,r). A few rows: R Rᵀ is formed and
-squared until its leading eigenvalue is alone. Many rows: Lanczos iteration, which only multiplies
-by R Rᵀ (or, where R is not thin, by R and Rᵀ), with full reorthogonalisation. It starts from R g,
-g random, each row weighted by its energy, which saves a step where the rows are graded: there a
-direction that has just overtaken the leading one of the last lag is not hidden. Its error is known
-as it runs. A Ritz value θ of residual ρ is within ρ of *an* eigenvalue, and one just above it may
-be hidden: it is at most ρ/q above θ, q the part that the start has in its vector over that in the
-vector found, a quotient of two random numbers. (ρ²/gap would be sharper, but a gap is not to be
-had: where two eigenvalues all but coincide, Lanczos sees one for a long time.) Source: Golub & Van
-Loan (2013), sections 8.2 and 10.1; Parlett (1998), sections 4.5 and 13.2.
+σ_max(R)² is the largest eigenvalue of the symmetric R Rᵀ (r,r). A few rows: LAPACK finds all of
+them. Many rows: Lanczos iteration, which only multiplies by R Rᵀ (or, where R is not thin, by R and
+Rᵀ), with full reorthogonalisation. It starts from R g, g random, each row weighted by its energy,
+which saves a step where the rows are graded: there a direction that has just overtaken the leading
+one of the last lag is not hidden. Its error is known as it runs. A Ritz value θ of residual ρ is
+within ρ of *an* eigenvalue, and one just above it may be hidden: it is at most ρ/q above θ, q the
+part that the start has in its vector over that in the vector found, a quotient of two random
+numbers. (ρ²/gap would be sharper, but a gap is not to be had: where two eigenvalues all but
+coincide, Lanczos sees one for a long time.) Source: Golub & Van Loan (2013), sections 8.2 and 10.1;
+Parlett (1998), sections 4.5 and 13.2.
 """
 
 from dataclasses import dataclass
@@ -19,17 +19,10 @@ import numpy as np
 
 from gradscope.arrays import FloatArray
 
-# Up to this many rows, products of (r,r) matrices cost less than Lanczos steps (measured).
+# Up to this many rows, all eigenvalues cost less than Lanczos steps (measured).
 FEW_ROWS = 32
-# Up to so many entries of R Rᵀ in all, LAPACK's eigenvalues are there before the squaring begins.
-FEW_ENTRIES = 4096
 # Up to this part of S rows, R Rᵀ is formed once: its products read less memory than those of R.
 THIN = 0.5
-MAX_SQUARINGS = 10
-# Each squaring doubles the digits: full precision costs one more than six digits.
-SQUARED_OUT = 1e-13
-# One in so many is left to LAPACK rather than squared on.
-STRAGGLERS = 8
 # The largest eigenvalue is taken to be up to this many ρ above θ; where it all but coincides with
 # another, it is farther with probability 2/(10 π), by no more than the gap between the two. Each
 # tenfold costs about two steps.
@@ -59,7 +52,7 @@ def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int
     once, where R is thin), about 5 to 30 steps; what is not reached in 60 goes to LAPACK.
     """
     if rows.shape[1] <= FEW_ROWS:
-        return _of_few_rows(rows)
+        return Leading(_exact(rows), np.zeros(rows.shape[0]))
     krylov = _Krylov(rows)
     next_look = max(likely_steps * 2 // 3, STEPS_BETWEEN_LOOKS)
     while krylov.size < min(MAX_STEPS, rows.shape[1]):
@@ -75,40 +68,13 @@ def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int
             next_look += int(np.clip(np.ceil(more), 1, STEPS_BETWEEN_LOOKS))
     sigma, error = krylov.leading_value()
     missed = error > accuracy
-    sigma[missed] = _exact(rows[missed] @ rows[missed].swapaxes(1, 2))
+    sigma[missed] = _exact(rows[missed])
     return Leading(sigma, np.where(missed, 0.0, error), krylov.size)
 
 
-def _of_few_rows(rows: FloatArray) -> Leading:
-    """Square M = R Rᵀ/tr again and again: its powers, kept at trace 1, tend to x xᵀ, x leading.
-
-    With weights w_i = λ_iᵖ/Σλᵖ, ⟨Mᵖ, R Rᵀ⟩ = Σ w_i λ_i misses λ_1 by at most 1 − w_1 of it, and
-    ‖Mᵖ‖² = Σ w_i² ≤ w_1 tells how much that is. A product of small matrices costs a tenth of their
-    eigenvalues; what has not come apart in the end goes to LAPACK.
-    """
-    squares = rows @ rows.swapaxes(1, 2)
-    if squares.size <= FEW_ENTRIES:
-        return Leading(_exact(squares), np.zeros(rows.shape[0]))
-    trace = np.einsum("nii->n", squares)
-    power = squares / np.where(trace > 0, trace, 1.0)[:, None, None]
-    for _ in range(MAX_SQUARINGS):
-        # ‖Mᵖ‖² = Σ w_i² lies between w_1² and w_1, and w_1 is within ½ (1 − purity) of 1 to first
-        # order: with w_1 = 1 − δ, purity = (1 − δ)² + O(δ²) = 1 − 2δ.
-        purity = np.einsum("nij,nij->n", power, power)
-        error = np.where(trace > 0, 0.5 * np.maximum(1.0 - purity, 0.0), 0.0)
-        if np.count_nonzero(error > SQUARED_OUT) * STRAGGLERS <= error.size:
-            break
-        # tr M²ᵖ = ‖Mᵖ‖²: dividing by it keeps the trace at 1, so the power cannot underflow.
-        power = (power @ power) / np.where(trace > 0, purity, 1.0)[:, None, None]
-    sigma = np.sqrt(np.einsum("nij,nij->n", power, squares))
-    missed = error > SQUARED_OUT
-    sigma[missed] = _exact(squares[missed])
-    return Leading(sigma, np.where(missed, 0.0, error))
-
-
-def _exact(squares: FloatArray) -> FloatArray:
-    """Return σ_max from all the eigenvalues of R Rᵀ."""
-    largest = np.linalg.eigvalsh(squares)[:, -1]
+def _exact(rows: FloatArray) -> FloatArray:
+    """Return σ_max (n,) from all the eigenvalues of R Rᵀ."""
+    largest = np.linalg.eigvalsh(rows @ rows.swapaxes(1, 2))[:, -1]
     sigma: FloatArray = np.sqrt(np.maximum(largest, 0.0))
     return sigma
 

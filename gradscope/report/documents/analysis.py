@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 from gradscope.analysis import fields
@@ -13,8 +12,8 @@ from gradscope.arrays import plain
 from gradscope.diagnosis.reasons import Reason
 from gradscope.diagnosis.remedies import Remedy
 from gradscope.report.documents import rows as tables
-from gradscope.report.documents.details import details_document, named
-from gradscope.report.formats import Document, head
+from gradscope.report.documents.details import details_document
+from gradscope.report.formats import Document, head, named
 from gradscope.report.terminal.analysis import NOT_DRIVEN, layer_verdict
 from gradscope.report.words.remedies import remedy_command
 from gradscope.sweep.changes import Change, changes
@@ -24,51 +23,52 @@ _BESIDE_ITSELF = (
     *("gradient", "gradient.norm", "gradient.by_step", "gradient.log10_by_step"),
 )
 
-REASON_NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        **{name: f"{name}_null_because" for name in _BESIDE_ITSELF},
-        **{f"profile.log10_norm.{name}": "profile.null_because" for name in fields.QUANTILES},
-        "profile.log10_bound": "profile.null_because",
-        "verdict.rate_nats_per_step": "verdict.rate_null_because",
-        "verdict.rate_interval_95": "verdict.rate_interval_null_because",
-        "verdict.marginal": "verdict.marginal_null_because",
-        "readout.score": "readout.null_because",
-        "causes.total": "causes.null_because",
-        **{
-            f"parameter_profile.log10_{name}": "parameter_profile.null_because"
-            for name in ("norm", *tables.SHARED, "candidate_bias")
-        },
-    }
-)
+REASON_NAMES: Mapping[str, str] = {
+    **{name: f"{name}_null_because" for name in _BESIDE_ITSELF},
+    **{f"profile.log10_norm.{name}": "profile.null_because" for name in fields.QUANTILES},
+    "profile.log10_bound": "profile.null_because",
+    "verdict.rate_nats_per_step": "verdict.rate_null_because",
+    "verdict.rate_interval_95": "verdict.rate_interval_null_because",
+    "verdict.marginal": "verdict.marginal_null_because",
+    "readout.score": "readout.null_because",
+    "causes.total": "causes.null_because",
+    **{
+        f"parameter_profile.log10_{name}": "parameter_profile.null_because"
+        for name in ("norm", *tables.SHARED, "candidate_bias")
+    },
+}
 """Where a stage's document says why a field is null."""
 
-WHY_NULL: Mapping[str, str] = MappingProxyType(
-    {
-        "error": fields.OVERFLOWS,
-        "bound_rate_nats_per_step": "W is zero",
-        "horizon": "the median profile stays above the threshold at all lags measured",
-        "expected_horizon": "the profile does not fall measurably",
-        "expected_explosion": "the profile does not rise measurably",
-        "horizon_before": "the median profile stayed above the threshold at all lags measured",
-        "log10_norm_before": fields.ZERO_PRODUCT,
-        "norm": "no update was finished to choose it by",
-        "predicted_rate": "the other terms add up to more than 0: saturation would grow",
-        "command": "no setting makes this change",
-    }
-)
+WHY_NULL: Mapping[str, str] = {
+    "error": fields.OVERFLOWS,
+    "bound_rate_nats_per_step": "W is zero",
+    "horizon": "the median profile stays above the threshold at all lags measured",
+    "expected_horizon": "the profile does not fall measurably",
+    "expected_explosion": "the profile does not rise measurably",
+    "horizon_before": "the median profile stayed above the threshold at all lags measured",
+    "log10_norm_before": fields.ZERO_PRODUCT,
+    "norm": "no update was finished to choose it by",
+    "predicted_rate": "the other terms add up to more than 0: saturation would grow",
+    "command": "no setting makes this change",
+}
 """Why a number of a reason or of a remedy may be null."""
 
 
 def analysis_document(analysis: Analysis) -> Document:
     """Return the analysis document, version 1."""
+    settings = analysis.settings
     return {
-        **head("analysis", analysis.settings.as_dict()),
+        **head("analysis", settings.as_dict()),
         "problem": fields.nested(fields.task_fields(analysis.task_info), REASON_NAMES),
         **_network(analysis),
         "stages": [_stage(stage) for stage in analysis.stages],
         "training": _training(analysis),
         **fields.nested(fields.readout_fields(analysis.readout), REASON_NAMES),
-        "remedies": [_remedy(each, analysis) for each in analysis.remedies],
+        "remedies": [
+            _explained(replace(each, numbers={**each.numbers, "command": command}))
+            for each in analysis.remedies
+            for command in [remedy_command(each, settings)]
+        ],
         **details_document(analysis),
     }
 
@@ -80,8 +80,8 @@ def comparison_document(comparison: Comparison) -> Document:
     return {
         **head("comparison", shared),
         "interrupted": comparison.interrupted,
-        "cells": _objects(tables.CELL_COLUMNS, tables.comparison_rows(comparison)),
-        "medians": _objects(tables.MEDIAN_COLUMNS, tables.median_rows(comparison)),
+        "cells": _objects(*tables.comparison_rows(comparison)),
+        "medians": _objects(*tables.median_rows(comparison)),
         "changes": (
             [_change(each) for each in changes(comparison)]
             if tables.file_of(comparison.analyses[0])
@@ -107,9 +107,7 @@ def training_document(analysis: Analysis, checkpoints: Sequence[Checkpoint]) -> 
         **head("training", analysis.settings.as_dict()),
         "problem": fields.nested(fields.task_fields(analysis.task_info), REASON_NAMES),
         "error": {str(stage.name): plain(stage.error) for stage in analysis.stages},
-        "checkpoints": _objects(
-            tables.CHECKPOINT_COLUMNS, tables.checkpoint_rows(analysis, checkpoints)
-        ),
+        "checkpoints": _objects(*tables.checkpoint_rows(analysis, checkpoints)),
         "verdict": _stage(analysis.last)["verdict"],
         "training": _training(analysis),
     }
@@ -132,7 +130,7 @@ def check_document(rows: Sequence[CheckRow], settings: Mapping[str, Any]) -> Doc
     return {
         **head("check", settings),
         "passed": all(row.passed for row in rows),
-        "checks": _objects(tables.CHECK_COLUMNS, tables.check_rows(rows)),
+        "checks": _objects(*tables.check_rows(rows)),
     }
 
 
@@ -188,11 +186,6 @@ def _stage(stage: Stage) -> Document:
 
 def _training(analysis: Analysis) -> Document | None:
     return fields.nested(fields.training_fields(analysis.training)) if analysis.training else None
-
-
-def _remedy(remedy: Remedy, analysis: Analysis) -> Document:
-    command = remedy_command(remedy, analysis.settings)
-    return _explained(replace(remedy, numbers={**remedy.numbers, "command": command}))
 
 
 def _explained(said: Reason | Remedy) -> Document:

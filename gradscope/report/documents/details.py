@@ -12,13 +12,8 @@ from gradscope.diagnosis.theory import Prediction
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
 from gradscope.report.documents import rows as tables
-from gradscope.report.formats import Document
+from gradscope.report.formats import Document, named
 from gradscope.report.words.theory import objection_sentence
-
-
-def named(value: object, *names: str) -> Document:
-    """Return these fields of a value under their own names."""
-    return {name: getattr(value, name) for name in names}
 
 
 def details_document(analysis: Analysis) -> Document:
@@ -27,9 +22,7 @@ def details_document(analysis: Analysis) -> Document:
     memory = details.memory
     checked = details.verification
     verification = checked and {
-        "lags": checked.lags,
-        "worst_deviation": checked.worst,
-        "swept_lag": checked.swept_lag,
+        **named(checked, "lags", "swept_lag", worst_deviation="worst"),
         "swept_lag_null_because": None if checked.swept_lag else "too much work",
     }
     document: Document = plain(
@@ -128,20 +121,16 @@ def _lyapunov(spectrum: Spectrum, settings: Settings) -> Document:
 
 
 def _prediction(found: Prediction) -> Document:
+    numbers = ("depth_scale", "correlation", "correlation_depth")
     return {
-        "name": found.name,
-        "rate_nats_per_step": found.rate,
-        **named(found, "depth_scale", "correlation", "correlation_depth", "applies"),
+        **named(found, "name", *numbers, "applies", "source", rate_nats_per_step="rate"),
         "objection": objection_sentence(found.objection) or None,
-        "source": found.source,
     }
 
 
 def _motion(motion: Motion) -> Document:
     return {
-        "what": motion.code,
-        "exponent_nats_per_step": motion.exponent,
-        **named(motion, "standard_error", "period"),
+        **named(motion, "standard_error", "period", what="code", exponent_nats_per_step="exponent"),
         "null_because": "no cycle, no batches of steps to tell an error from, or a dead direction",
     }
 

@@ -1,12 +1,16 @@
 """What a file of weights holds, as a document and as rows."""
 
-from typing import Any
-
 from gradscope.analysis.inspect import InspectedLayer, Inspection, WeightSpectrum
 from gradscope.arrays import plain
-from gradscope.report.documents.details import named, pairs
-from gradscope.report.formats import Document, head
-from gradscope.report.terminal.inspection import COLUMNS, analyze_command
+from gradscope.report.documents.details import pairs
+from gradscope.report.documents.rows import Rows
+from gradscope.report.formats import Document, head, named
+from gradscope.report.terminal.inspection import analyze_command
+
+COLUMNS = (
+    *("layer", "kind", "direction", "input_size", "hidden_size", "parameters", "gate"),
+    *("sigma_max", "spectral_radius", "eigenvalues_outside", "departure_from_normality"),
+)
 
 
 def inspection_document(inspection: Inspection) -> Document:
@@ -38,21 +42,17 @@ def inspection_document(inspection: Inspection) -> Document:
 
 def _layer(inspected: InspectedLayer) -> Document:
     layer = inspected.layer
+    sizes = ("input_size", "hidden_size", "sequences_first")
+    said = ("activation", "gate_activation", "reset_after", "leak", "dt", "tau", "state", "unknown")
     return {
-        **named(layer, "name", "kind", "layer"),
-        "direction": str(layer.direction),
-        **named(layer, "input_size", "hidden_size"),
+        **named(layer, "name", "kind", "layer", "direction", *sizes, *said),
         "parameters": layer.n_parameters,
         "bias": {
             "input": layer.input_bias is not None,
             "recurrent": layer.recurrent_bias is not None,
         },
-        **named(layer, "activation", "gate_activation", "reset_after", "leak", "dt", "tau"),
-        "state": layer.state and str(layer.state),
         "inferred": layer.names_as or None,
         "initial_state": layer.initial_state is not None,
-        "sequences_first": layer.sequences_first,
-        "unknown": [str(each) for each in layer.unknown],
         "log_bound_nats_per_step": plain(inspected.log_bound),
         "gates": {gate: _spectrum(each) for gate, each in inspected.spectra.items()},
     }
@@ -60,18 +60,16 @@ def _layer(inspected: InspectedLayer) -> Document:
 
 def _spectrum(spectrum: WeightSpectrum) -> Document:
     return {
-        "sigma_max": spectrum.sigma_max,
+        **named(spectrum, "sigma_max", "spectral_radius", departure_from_normality="departure"),
         "sigma_min": float(spectrum.singular_values[-1]),
-        "spectral_radius": spectrum.spectral_radius,
         "eigenvalues_outside": int(spectrum.outside.sum()),
-        "departure_from_normality": spectrum.departure,
         "eigenvalues": pairs(spectrum.eigenvalues).tolist(),
     }
 
 
-def inspection_rows(inspection: Inspection) -> list[list[Any]]:
-    """Return one row per layer and gate, in the order of ``COLUMNS``."""
-    return [
+def inspection_rows(inspection: Inspection) -> Rows:
+    """Return one row per layer and gate."""
+    return COLUMNS, [
         [{**layer, **spectrum, "layer": each.layer.title, "gate": gate}[name] for name in COLUMNS]
         for each in inspection.layers
         for layer in [_layer(each)]

@@ -18,7 +18,7 @@ from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.singular_values import singular_values
 from gradscope.model.elman import ElmanParameters
 from gradscope.names import StateName
-from gradscope.report.documents.rows import CELL_COLUMNS, Rows, comparison_rows, transposed
+from gradscope.report.documents.rows import Rows, comparison_rows, transposed
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.words.cells import CAUSE_LABELS, short_name
 from gradscope.report.words.headline import stage_title
@@ -141,13 +141,14 @@ def _gated_values(analysis: Analysis) -> dict[str, Rows]:
 
 def comparison_numbers(comparison: Comparison) -> dict[str, Any]:
     """Return the rows of a comparison for each last stage, and its profile at some lags."""
-    rows = iter(comparison_rows(comparison))
+    columns, found = comparison_rows(comparison)
+    rows = iter(found)
     cells, profiles = [], []
     for at, analysis in enumerate(comparison.analyses):
         last = [next(rows) for _ in analysis.stages][-1]
         cells.append([*last, short_name(analysis.settings)])
         profiles += _some(at, analysis.last.profile.median / LN_10)
-    tables = {"reach": table((*CELL_COLUMNS, "network"), cells)}
+    tables = {"reach": table((*columns, "network"), cells)}
     return {"tables": {**tables, "profiles": table(PROFILE_COLUMNS, profiles)}}
 
 

@@ -10,8 +10,9 @@ from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import Memory, Spectrum
 from gradscope.analysis.fields import QUANTILES, Field, stage_fields
-from gradscope.analysis.results import Analysis, Comparison, Stage
+from gradscope.analysis.results import SLOPE_EDGES, Analysis, Comparison, Stage
 from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
+from gradscope.diagnosis.growth import terms_of
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
 
@@ -46,8 +47,6 @@ MEDIAN_COLUMNS = (
     *("cell", "activation", "steps", "file", "seeds", "stage"),
     *("rate_nats_per_step", "horizon", "error"),
 )
-CHECKPOINT_COLUMNS = ("update", "error_per_step", "gradient_norm", "horizon")
-CHECK_COLUMNS = ("quantity", "against", "deviation", "tolerance", "passed")
 SHARED = ("recurrent_weights", "input_weights", "hidden_bias")
 SHARE_COLUMNS = (
     *("lag", *(f"log10_share_{name}" for name in SHARED)),
@@ -66,7 +65,7 @@ def profile_rows(analysis: Analysis) -> Rows:
     return ("stage", *PROFILE_FIELDS), rows
 
 
-def parameter_rows(analysis: Analysis) -> Rows:
+def parameters_rows(analysis: Analysis) -> Rows:
     """Return one row per stage and lag: log10 of the norm for all parameters and for each array."""
 
     def curves(stage: Stage) -> Iterable[Column]:
@@ -76,9 +75,9 @@ def parameter_rows(analysis: Analysis) -> Rows:
     return ("stage", "lag", *(f"log10_{name}" for name in names)), by_stage(analysis, curves)
 
 
-def comparison_rows(comparison: Comparison) -> list[list[Any]]:
+def comparison_rows(comparison: Comparison) -> Rows:
     """Return one row per network, length, seed and stage, in the order of ``CELL_COLUMNS``."""
-    return [
+    return CELL_COLUMNS, [
         [
             str(analysis.settings.activation),
             analysis.settings.steps,
@@ -95,7 +94,7 @@ def comparison_rows(comparison: Comparison) -> list[list[Any]]:
     ]
 
 
-def median_rows(comparison: Comparison) -> list[list[Any]]:
+def median_rows(comparison: Comparison) -> Rows:
     """Return medians over the seeds, a row per network, length and stage: ``MEDIAN_COLUMNS``."""
     rows: list[list[Any]] = []
     for group in comparison.groups:
@@ -105,7 +104,7 @@ def median_rows(comparison: Comparison) -> list[list[Any]]:
             row += [str(stages[0].name), middle([each.verdict.rate for each in stages])]
             errors = [each.error for each in stages if each.error is not None]
             rows.append([*row, median_reach(stages), middle(errors) if errors else None])
-    return rows
+    return MEDIAN_COLUMNS, rows
 
 
 def file_of(analysis: Analysis) -> str | None:
@@ -118,17 +117,18 @@ def median_reach(stages: Iterable[Stage]) -> float:
     return middle([math.inf if s.verdict.horizon is None else s.verdict.horizon for s in stages])
 
 
-def checkpoint_rows(analysis: Analysis, checkpoints: Sequence[Checkpoint]) -> list[list[Any]]:
-    """Return one row per checkpoint, in the order of ``CHECKPOINT_COLUMNS``."""
+def checkpoint_rows(analysis: Analysis, checkpoints: Sequence[Checkpoint]) -> Rows:
+    """Return one row per checkpoint."""
     targets = analysis.training.target_steps if analysis.training else 1
-    return [
+    return ("update", "error_per_step", "gradient_norm", "horizon"), [
         [each.update, each.loss / targets, each.gradient_norm, each.horizon] for each in checkpoints
     ]
 
 
-def check_rows(rows: Iterable[CheckRow]) -> list[list[Any]]:
-    """Return one row per check, in the order of ``CHECK_COLUMNS``."""
-    return [[row.quantity, row.against, row.deviation, row.tolerance, row.passed] for row in rows]
+def check_rows(rows: Iterable[CheckRow]) -> Rows:
+    """Return one row per check."""
+    columns = ("quantity", "against", "deviation", "tolerance", "passed")
+    return columns, [[getattr(row, name) for name in columns] for row in rows]
 
 
 def median_map(log_norms: FloatArray) -> FloatArray:
@@ -161,7 +161,7 @@ def share_columns(shares: GradientShares) -> list[FloatArray | IntArray]:
     ]
 
 
-def share_rows(shares: GradientShares) -> Rows:
+def shares_rows(shares: GradientShares) -> Rows:
     """Return one row per lag, in the order of ``SHARE_COLUMNS``."""
     return SHARE_COLUMNS, transposed(share_columns(shares))
 
@@ -205,7 +205,7 @@ def lyapunov_rows(spectrum: Spectrum) -> Rows:
     return columns, transposed(each.ravel() for each in arrays)
 
 
-def eigenvalue_rows(spectrum: Spectrum) -> Rows:
+def eigenvalues_rows(spectrum: Spectrum) -> Rows:
     """Return one row per eigenvalue of W and of the sampled Jacobians."""
     sampled = zip(spectrum.sampled_steps.tolist(), spectrum.jacobian_eigenvalues, strict=True)
     groups = [("W", None, spectrum.eigenvalues), *(("J_t", *each) for each in sampled)]
@@ -218,3 +218,45 @@ def theory_rows(spectrum: Spectrum) -> Rows:
     columns = ("theory", "rate_nats_per_step", "depth_scale", "applies", "source")
     rows = [[str(t.name), t.rate, t.depth_scale, t.applies, t.source] for t in spectrum.theory]
     return columns, rows
+
+
+def causes_rows(analysis: Analysis) -> Rows:
+    """Return one row per stage, in nats per step."""
+    names = (*terms_of(analysis.last.causes), "total")
+    rows = [[str(s.name), *(getattr(s.causes, name) for name in names)] for s in analysis.stages]
+    return ("stage", *(f"{name}_nats_per_step" for name in names)), rows
+
+
+def gradient_rows(analysis: Analysis) -> Rows:
+    """Return one row per stage and time step."""
+    rows = [
+        [str(stage.name), step, value if np.isfinite(value) else None]
+        for stage in analysis.stages
+        if stage.gradient is not None
+        for step, value in enumerate((stage.gradient.log_by_step / LN_10).tolist())
+    ]
+    return ("stage", "step", "log10_norm"), rows
+
+
+def slopes_rows(analysis: Analysis) -> Rows:
+    """Return one row per stage and time step: quantiles over units and sequences."""
+    when = np.arange(1, analysis.last.slopes.median.size + 1)
+    rows = by_stage(analysis, lambda s: (when, s.slopes.p05, s.slopes.median, s.slopes.p95))
+    return ("stage", "step", "p05", "median", "p95"), rows
+
+
+def saturation_rows(analysis: Analysis) -> Rows:
+    """Return one row per time step: the fraction of slopes in each bin."""
+    slopes = analysis.last.slopes
+    columns = tuple(f"up_to_{edge:.2f}_of_ceiling" for edge in SLOPE_EDGES[1:])
+    rows = [[step, *row] for step, row in enumerate(slopes.histogram.tolist(), 1)]
+    return ("step", *columns), rows
+
+
+def training_rows(analysis: Analysis) -> Rows:
+    """Return one row per update."""
+    columns, history = ("update", "error_per_step", "gradient_norm", "clipped"), analysis.training
+    if history is None:
+        return columns, []
+    updates = np.arange(1, history.updates + 1)
+    return columns, transposed((updates, *(getattr(history, name) for name in columns[1:])))

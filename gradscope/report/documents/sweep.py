@@ -15,7 +15,8 @@ import numpy as np
 from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.analysis.settings import setting_kinds
 from gradscope.arrays import plain
-from gradscope.report.formats import Document, head
+from gradscope.report.documents.rows import Rows as Table
+from gradscope.report.formats import Document, head, named
 from gradscope.report.provenance.records import provenance_text
 from gradscope.report.terminal.sweep import FIRST_CELLS, REGIME_COLUMNS
 from gradscope.sweep.cell import CURVES, curve_from_blob
@@ -30,7 +31,6 @@ GROUP_COLUMNS = (
     *("group", "cells", "failed", *REGIME_COLUMNS, "rate_nats_per_step", "horizon"),
     "lyapunov_exponent",
 )
-PLAN_COLUMNS = ("key", "settings")
 ENDLESS = "the median cell stays above the threshold"
 
 
@@ -43,21 +43,20 @@ def plan_document(preview: Preview) -> Document:
         "store": str(preview.store),
         "cells": len(preview.cells),
         "missing": len(preview.missing),
-        "failed": preview.failed,
-        "left_out": preview.left_out,
+        **named(preview, "failed", "left_out", "workers", estimated_seconds="seconds"),
         "first": [
             {name: cell.settings.as_dict()[name] for name in swept}
             for cell in preview.cells[:FIRST_CELLS]
         ],
-        "estimated_seconds": preview.seconds,
-        "workers": preview.workers,
-        "timed": {"sizes": preview.estimate.sizes, "timed": preview.estimate.timed},
+        "timed": named(preview.estimate, "sizes", "timed"),
     }
 
 
-def plan_rows(preview: Preview) -> list[list[Any]]:
+def plan_rows(preview: Preview) -> Table:
     """Return every cell of a plan: its key and its settings as JSON."""
-    return [[cell.key, json.dumps(cell.settings.as_dict())] for cell in preview.cells]
+    return ("key", "settings"), [
+        [cell.key, json.dumps(cell.settings.as_dict())] for cell in preview.cells
+    ]
 
 
 def sweep_document(
@@ -69,13 +68,9 @@ def sweep_document(
         **head("sweep", shared),
         "swept": swept,
         "store": str(store),
+        **named(progress, "kept", "done", "missing", "interrupted", "restarts"),
         "cells": progress.total,
-        "kept": progress.kept,
-        "done": progress.done,
         "failed": progress.all_failed,
-        "missing": progress.missing,
-        "interrupted": progress.interrupted,
-        "restarts": progress.restarts,
         "seconds": seconds,
         **_groups(summary),
     }
@@ -109,7 +104,7 @@ def _groups(summary: Summary) -> Document:
                     group.exponent, "a direction is dead", "no cell has a spectrum"
                 ),
             }
-            for group, row in zip(summary.groups, group_rows(summary), strict=True)
+            for group, row in zip(summary.groups, group_rows(summary)[1], strict=True)
         ],
         "errors": [{"error": text, "cells": many} for text, many in summary.errors.items()],
     }
@@ -121,9 +116,9 @@ def _why_null(value: float | None, infinite: str, missing: str = "no cell is don
     return infinite if math.isinf(value) else None
 
 
-def group_rows(summary: Summary) -> list[list[Any]]:
+def group_rows(summary: Summary, *_: object) -> Table:
     """Return one row per group, in the order of ``GROUP_COLUMNS``."""
-    return [
+    return GROUP_COLUMNS, [
         [
             ", ".join(group.values),
             group.cells,

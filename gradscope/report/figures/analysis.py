@@ -117,11 +117,18 @@ def panel_picture(
 
 def panel_figure(analysis: Analysis, name: str, width: ColumnWidth) -> "Figure":
     """Return one panel alone; see ``panel_picture``."""
-    figure, axes = style.new_panel(width)
-    panel = PANELS[name]
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    size, dots, panel = style.PANEL_SIZES[width], style.PANEL_DOTS_PER_INCH, PANELS[name]
+    figure = Figure(size, dots, facecolor="white", layout="tight")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
     if panel.shown(analysis):
         panel.draw(axes, analysis)
     else:
         say(axes, fill(panel.reading(analysis), WORDS_ACROSS))
-    style.fit_panel(axes)
+    axes.set_title("", loc="left")  # The caption is its title.
+    for line in axes.lines:  # Lines are no thicker than the text is small.
+        line.set_linewidth(line.get_linewidth() * style.text_scale(axes))
     return figure

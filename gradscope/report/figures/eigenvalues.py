@@ -11,7 +11,6 @@ from gradscope.analysis.inspect import Inspection, WeightSpectrum
 from gradscope.names import CellName
 from gradscope.report.figures import style
 from gradscope.report.figures.style import BLUE, GREY, INK, SLIDE, VERMILLION, Look
-from gradscope.report.provenance.recipe import WeightsSource
 from gradscope.report.terminal.inspection import describe, headline
 from gradscope.report.words.numbers import number
 from gradscope.weights.layers.recurrent_layer import RecurrentLayer
@@ -55,8 +54,9 @@ def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
             _plane(panel, spectrum, _title(each.layer, gate), reach)
         if len(each.spectra) == 1:
             _ranks(figure.add_subplot(grid[row, 1]), spectrum)
-    source = WeightsSource(str(inspection.found.file.path), inspection.mapping)
-    return style.picture_bytes(figure, suffix, {}, source.made_by())
+    file, names = str(inspection.found.file.path), list(inspection.mapping)
+    made_by = {"command": "inspect", "file": file, "map": names}
+    return style.picture_bytes(figure, suffix, {}, made_by)
 
 
 def _title(layer: RecurrentLayer, gate: str) -> str:

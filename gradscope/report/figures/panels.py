@@ -1,13 +1,12 @@
 """The panels of a report, one row each: what draws it, how to read it for one run, its numbers.
 
-To add a panel, write ``NAME_panel`` and ``NAME_caption`` and add its row; modules are imported when
-a panel of theirs is used, so that help pages need no NumPy.
+To add a panel, write ``NAME_panel``, ``NAME_caption``, ``NAME_rows`` and add its row; modules are
+imported when a panel of theirs is used, so that help pages need no NumPy.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pkgutil import resolve_name
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gradscope.errors import SettingError
@@ -27,14 +26,13 @@ class Panel:
     ``words`` is its title, ``gated_words`` that for a gated cell, where it differs. ``needs`` is a
     setting that measures what it shows, "" for what every analysis has; ``present`` says whether an
     analysis has it all the same, ``why_empty`` what to do where it has not. ``drawn_in`` is the
-    module in ``figures`` that draws it, ``numbers`` the function in ``report`` that makes columns
-    and rows of it, ``term`` the glossary's entry on it where that has another name.
+    module in ``figures`` that draws it, ``term`` the glossary's entry on it where that has another
+    name.
     """
 
     name: str
     words: str
     drawn_in: str
-    numbers: str
     needs: str = ""
     why_empty: str = ""
     present: "Callable[[Analysis], bool]" = lambda _analysis: True
@@ -69,8 +67,8 @@ class Panel:
 
     def rows(self, analysis: "Analysis") -> "Rows":
         """Return the columns and rows of numbers of what is ``shown``."""
-        numbers = resolve_name(f"gradscope.report.{self.numbers}")
-        found: Rows = numbers(*self._measured(analysis) or (analysis,))
+        rows = resolve_name(f"gradscope.report.documents.rows.{self.name}_rows")
+        found: Rows = rows(*self._measured(analysis) or (analysis,))
         return found
 
     def _measured(self, analysis: "Analysis") -> tuple[Any, ...]:
@@ -85,43 +83,30 @@ def checked_panel(name: str | None) -> str | None:
 
 
 ROWS = (
-    Panel("profile", "How much of the gradient arrives, by lag",
-          "profile_panels", "documents.rows.profile_rows"),
+    Panel("profile", "How much of the gradient arrives, by lag", "profile_panels"),
     Panel("parameters", "How much the parameters of one step change the last state, by lag",
-          "profile_panels", "documents.rows.parameter_rows", term="parameter profile"),
-    Panel("causes", "Why: causes of the growth rate",
-          "profile_panels", "figures.profile_panels.cause_rows"),
-    Panel("gradient", "Gradient norm by time step",
-          "time_panels", "figures.time_panels.gradient_rows",
+          "profile_panels", term="parameter profile"),
+    Panel("causes", "Why: causes of the growth rate", "profile_panels"),
+    Panel("gradient", "Gradient norm by time step", "time_panels",
           why_empty="there are no targets; give --readout NAME and --targets FILE",
           present=lambda analysis: analysis.last.gradient is not None),
-    Panel("slopes", "Saturation: slopes over time",
-          "time_panels", "figures.time_panels.slope_rows"),
-    Panel("saturation", "Saturation: all slopes over time",
-          "time_panels", "figures.time_panels.saturation_rows"),
-    Panel("training", "Training", "time_panels", "figures.time_panels.training_rows",
-          why_empty="nothing was trained; give --updates N",
+    Panel("slopes", "Saturation: slopes over time", "time_panels"),
+    Panel("saturation", "Saturation: all slopes over time", "time_panels"),
+    Panel("training", "Training", "time_panels", why_empty="nothing was trained; give --updates N",
           present=lambda analysis: analysis.training is not None, term="loss"),
-    Panel("map", "Every state against every earlier one",
-          "spectra_panels", "documents.rows.map_rows", needs="map"),
-    Panel("singular", "Singular values, a curve per lag",
-          "spectra_panels", "documents.rows.singular_rows", needs="spectrum"),
-    Panel("shares", "The gradient by lag",
-          "spectra_panels", "documents.rows.share_rows", needs="shares"),
+    Panel("map", "Every state against every earlier one", "spectra_panels", needs="map"),
+    Panel("singular", "Singular values, a curve per lag", "spectra_panels", needs="spectrum"),
+    Panel("shares", "The gradient by lag", "spectra_panels", needs="shares"),
     Panel("memory", "Past inputs that can be read out",
-          "spectra_panels", "documents.rows.memory_rows", needs="memory", term="memory function"),
-    Panel("sensitivity", "The price of memory: sensitivity to θ",
-          "spectra_panels", "documents.rows.sensitivity_rows", needs="memory"),
-    Panel("lyapunov", "Lyapunov exponents",
-          "spectra_panels", "documents.rows.lyapunov_rows", needs="spectrum"),
-    Panel("eigenvalues", "Eigenvalues of W and of J_t",
-          "spectra_panels", "documents.rows.eigenvalue_rows", needs="spectrum",
+          "spectra_panels", needs="memory", term="memory function"),
+    Panel("sensitivity", "The price of memory: sensitivity to θ", "spectra_panels", needs="memory"),
+    Panel("lyapunov", "Lyapunov exponents", "spectra_panels", needs="spectrum"),
+    Panel("eigenvalues", "Eigenvalues of W and of J_t", "spectra_panels", needs="spectrum",
           gated_words="Eigenvalues of J_t"),
-    Panel("theory", "Theory beside measurement",
-          "spectra_panels", "documents.rows.theory_rows", needs="spectrum",
+    Panel("theory", "Theory beside measurement", "spectra_panels", needs="spectrum",
           why_empty="no theory applies to this cell; choose --panel lyapunov",
           present=lambda analysis: bool(getattr(analysis.details.spectrum, "theory", None))),
 )  # fmt: skip
 
-PANELS: Mapping[str, Panel] = MappingProxyType({each.name: each for each in ROWS})
+PANELS: Mapping[str, Panel] = {each.name: each for each in ROWS}
 """In the order of a report."""

@@ -7,7 +7,7 @@ import numpy as np
 from gradscope.analysis.results import Analysis, Stage
 from gradscope.arrays import LN_10, FloatArray, IntArray
 from gradscope.diagnosis.growth import terms_of
-from gradscope.report.documents.rows import Rows, middle
+from gradscope.report.documents.rows import middle
 from gradscope.report.figures import style
 from gradscope.report.figures.style import BLUE, GREEN, GREY, INK, ORANGE, VERMILLION, Look
 from gradscope.report.words.cells import CAUSE_LABELS, has_textbook_bound
@@ -165,10 +165,3 @@ def say(axes: "Axes", text: str) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)
-
-
-def cause_rows(analysis: Analysis) -> Rows:
-    """Return one row per stage, in nats per step."""
-    names = (*terms_of(analysis.last.causes), "total")
-    rows = [[str(s.name), *(getattr(s.causes, name) for name in names)] for s in analysis.stages]
-    return ("stage", *(f"{name}_nats_per_step" for name in names)), rows

@@ -55,9 +55,7 @@ TITLE_CHARACTERS, SUBTITLE_CHARACTERS = (92, 134), (140, 210)
 LONGEST_NAME = 125
 """Characters of a name of a file or layer that are drawn."""
 
-BACKING: Mapping[str, Any] = MappingProxyType(
-    {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
-)
+BACKING: Mapping[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
 """Behind a text that stands on lines."""
 
 LEGEND_LOOK: Mapping[str, Any] = MappingProxyType(
@@ -96,33 +94,13 @@ def new_page(title: str, subtitle: str, size: tuple[float, float] = SLIDE) -> "F
     return figure
 
 
-def new_panel(width: ColumnWidth) -> "tuple[Figure, Axes]":
-    """Return a figure of one axes, as wide as a column or a page of a paper."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(PANEL_SIZES[width], PANEL_DOTS_PER_INCH, facecolor="white", layout="tight")
-    FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
-
-
-def fit_panel(axes: "Axes") -> None:
-    """Leave the title to the caption, and draw lines no thicker than the text is small."""
-    axes.set_title("", loc="left")
-    scale = text_scale(axes)
-    for line in axes.lines:
-        line.set_linewidth(line.get_linewidth() * scale)
-
-
 PANEL_SIZES: Mapping[ColumnWidth, tuple[float, float]] = MappingProxyType(
     {ColumnWidth.SINGLE: (3.5, 2.9), ColumnWidth.DOUBLE: (7.2, 4.2)}
 )
 """Inches: 89 and 183 mm wide, as Nature and the IEEE have their columns."""
 
-PANEL_COLUMNS: Mapping[ColumnWidth, int] = MappingProxyType(
-    {ColumnWidth.SINGLE: 2, ColumnWidth.DOUBLE: 3}
-)
-"""Names of curves that fit side by side above a panel alone."""
+PANEL_COLUMNS = {PANEL_SIZES[ColumnWidth.SINGLE][0]: 2, PANEL_SIZES[ColumnWidth.DOUBLE][0]: 3}
+"""Names of curves that fit side by side above a panel alone, by its width."""
 
 MIN_TEXT = 0.62
 """Text shrinks with its figure to this part at the least: 7.5 points in a single column."""
@@ -171,14 +149,13 @@ def legend(axes: "Axes", others: Sequence["Axes"] = ()) -> None:
     for each in (axes, *others):
         for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
-    columns = {PANEL_SIZES[width][0]: count for width, count in PANEL_COLUMNS.items()}
     if named:
         axes.legend(
             named.values(),
             named.keys(),
             loc="lower left",
             bbox_to_anchor=(-0.01, 0.985),
-            ncols=columns.get(figure_width(axes), len(named)),
+            ncols=PANEL_COLUMNS.get(figure_width(axes), len(named)),
             fontsize=TICK_SIZE * text_scale(axes),
             **LEGEND_LOOK,
         )

@@ -4,7 +4,6 @@ style of each network's curve, and the line that says what all cells share.
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +20,10 @@ if TYPE_CHECKING:
 
 PLAIN = LineStyle(BLUE, "-", "o")
 
-CELL_STYLES: Mapping[str, tuple[LineStyle, str]] = MappingProxyType(
-    {
-        CellName.GRU: (LineStyle(GREEN, "-.", "P"), "#00513a"),
-        CellName.LSTM: (LineStyle(ORANGE, "--", "X"), "#7d5600"),
-    }
-)
+CELL_STYLES: Mapping[str, tuple[LineStyle, str]] = {
+    CellName.GRU: (LineStyle(GREEN, "-.", "P"), "#00513a"),
+    CellName.LSTM: (LineStyle(ORANGE, "--", "X"), "#7d5600"),
+}
 """The style of a gated cell with tanh, and its colour with the line and marker of another φ."""
 
 POINTS_PER_INCH = 72.0
@@ -82,25 +79,21 @@ MAX_TICKS = 13
 SECOND_LINE = 18.0
 """Points from the ticks down to labels that stand on the second line."""
 
-AXIS_WORDS: Mapping[str, str] = MappingProxyType(
-    {
-        "gain": "gain, the factor on W",
-        "input_scale": "input scale, the factor on U",
-        "steps": "sequence length T, steps",
-        "hidden": "hidden units H",
-        "updates": "training updates",
-        "learning_rate": "learning rate",
-        "delay": "delay of the task, steps",
-    }
-)
+AXIS_WORDS: Mapping[str, str] = {
+    "gain": "gain, the factor on W",
+    "input_scale": "input scale, the factor on U",
+    "steps": "sequence length T, steps",
+    "hidden": "hidden units H",
+    "updates": "training updates",
+    "learning_rate": "learning rate",
+    "delay": "delay of the task, steps",
+}
 
-MEASURE_WORDS: Mapping[str, str] = MappingProxyType(
-    {
-        "rate_nats_per_step": "growth rate, nats per step",
-        "horizon": "memory horizon, steps",
-        "lyapunov_exponent": "largest Lyapunov exponent, nats per step",
-    }
-)
+MEASURE_WORDS: Mapping[str, str] = {
+    "rate_nats_per_step": "growth rate, nats per step",
+    "horizon": "memory horizon, steps",
+    "lyapunov_exponent": "largest Lyapunov exponent, nats per step",
+}
 
 SUBTITLE_SETTINGS = (
     *("weights", "load", "activation", "hidden", "init", "gain", "steps", "task", "data"),

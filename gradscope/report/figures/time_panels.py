@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradscope.analysis.results import SLOPE_EDGES, Analysis
-from gradscope.arrays import LN_10, FloatArray, IntArray
-from gradscope.report.documents.rows import Rows, by_stage, transposed
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.report.figures import style
 from gradscope.report.figures.profile_panels import FEW_POINTS, draw_stage, drawable, say
 from gradscope.report.figures.style import BLUE, GREY, INK, VERMILLION, Look
@@ -144,38 +143,3 @@ def _log_if_wide(axes: "Axes", values: FloatArray) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(0.0, HEADROOM * axes.get_ylim()[1])
-
-
-def gradient_rows(analysis: Analysis) -> Rows:
-    """Return one row per stage and time step."""
-    rows = [
-        [str(stage.name), step, value if np.isfinite(value) else None]
-        for stage in analysis.stages
-        if stage.gradient is not None
-        for step, value in enumerate((stage.gradient.log_by_step / LN_10).tolist())
-    ]
-    return ("stage", "step", "log10_norm"), rows
-
-
-def slope_rows(analysis: Analysis) -> Rows:
-    """Return one row per stage and time step: quantiles over units and sequences."""
-    when = np.arange(1, analysis.last.slopes.median.size + 1)
-    rows = by_stage(analysis, lambda s: (when, s.slopes.p05, s.slopes.median, s.slopes.p95))
-    return ("stage", "step", "p05", "median", "p95"), rows
-
-
-def saturation_rows(analysis: Analysis) -> Rows:
-    """Return one row per time step: the fraction of slopes in each bin."""
-    slopes = analysis.last.slopes
-    columns = tuple(f"up_to_{edge:.2f}_of_ceiling" for edge in SLOPE_EDGES[1:])
-    rows = [[step, *row] for step, row in enumerate(slopes.histogram.tolist(), 1)]
-    return ("step", *columns), rows
-
-
-def training_rows(analysis: Analysis) -> Rows:
-    """Return one row per update."""
-    columns, history = ("update", "error_per_step", "gradient_norm", "clipped"), analysis.training
-    if history is None:
-        return columns, []
-    updates = np.arange(1, history.updates + 1)
-    return columns, transposed((updates, *(getattr(history, name) for name in columns[1:])))

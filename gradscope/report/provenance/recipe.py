@@ -7,12 +7,11 @@ analysis. A picture of a file of weights or of a store names that file there, as
 import os
 import shlex
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-import gradscope
 from gradscope.analysis.archive import DAMAGE
 from gradscope.analysis.settings import SETTINGS, Settings, flag
 from gradscope.data.columns import SHOWN_CHARACTERS
@@ -63,75 +62,29 @@ class MadeBy(StrEnum):
     REPORT = "report"
 
 
-SCHEMAS: Mapping[str, MadeBy] = {
-    "gradscope.analysis": MadeBy.ANALYZE,
-    "gradscope.comparison": MadeBy.COMPARE,
-    "gradscope.training": MadeBy.TRAIN,
-    "gradscope.spectrum": MadeBy.SPECTRUM,
-    "gradscope.check": MadeBy.CHECK,
-}
+NOUNS = ("analysis", "comparison", "training", "spectrum", "check")
+SCHEMAS = {f"gradscope.{noun}": by for noun, by in zip(NOUNS, MadeBy, strict=False)}
 
-DRAWN_AGAIN: Mapping[MadeBy, tuple[str, str]] = {
-    MadeBy.REPORT: ("the store of a sweep", "STORE"),
-    MadeBy.INSPECT: ("a file of weights", "FILE"),
-}
-"""The other file from which a command draws a picture, and how its help page names it."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class WeightsSource:
-    """A file of weights; ``mapping`` names those of a hand-written cell."""
-
-    file: str
-    mapping: tuple[str, ...] = ()
-
-    def made_by(self) -> dict[str, Any]:
-        """Return what a picture says of it."""
-        return {"command": "inspect", "file": self.file, "map": list(self.mapping)}
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class StoreSource:
-    """The store of a sweep and what of it is shown, as the options of ``report`` say it."""
-
-    store: str
-    where: str | None = None
-    kind: SweepPicture | None = None
-    value: SweepValue = SweepValue.RATE
-    x: str | None = None
-    y: str | None = None
-
-    def made_by(self) -> dict[str, Any]:
-        """Return what a picture says of it."""
-        return {"command": "report", **asdict(self)}
-
-
-Source = WeightsSource | StoreSource
+DRAWN_AGAIN: Mapping[MadeBy, str] = {MadeBy.REPORT: "STORE", MadeBy.INSPECT: "FILE"}
+"""The other file from which a command draws a picture, as its help page names it."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Recipe:
-    """``cells``, ``activations``, ``lengths`` and ``seeds`` are those of a comparison, else the
-    settings' own one; ``panel`` is the one that a picture shows alone, ``source`` the file that it
-    was drawn from; ``version`` and ``environment`` are of the gradscope that made it.
+    """``axes`` are the ``kinds``, ``activations``, ``steps`` and number of ``seeds`` of a
+    comparison, else the settings' own one; ``panel`` is the one that a picture shows alone,
+    ``source`` the file that it was drawn from, then the options of its command; ``version`` and
+    ``environment`` are of the gradscope that made it.
     """
 
     command: MadeBy
     settings: Settings
-    cells: tuple[CellName, ...]
-    activations: tuple[ActivationName, ...]
-    lengths: tuple[int, ...]
+    axes: Mapping[str, Any]
     version: str
     environment: Mapping[str, Any]
-    seeds: int = 1
-    panel: str | None = None
-    width: ColumnWidth = ColumnWidth.DOUBLE
-    source: Source | None = None
-
-    @property
-    def of_another_version(self) -> bool:
-        """Whether another gradscope made the file, so that numbers may differ."""
-        return self.version != gradscope.__version__
+    panel: str | None
+    width: ColumnWidth
+    source: Mapping[str, Any]
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -146,7 +99,7 @@ def read_recipe(path: Path) -> Recipe:
         raise ArchiveError(f"{path} compares files; run again: gradscope compare {' '.join(files)}")
     try:
         command = _command(document)
-        source = _source(made_by) if made_by else None
+        source = _source(made_by) if made_by else {}
         alone = "panel" in made_by
         axes = _axes(document) if command is MadeBy.COMPARE else {}
         first = {name: values[0] for name, values in axes.items()}
@@ -154,31 +107,32 @@ def read_recipe(path: Path) -> Recipe:
         given = {} if source else {**document["settings"], **first}
         settings = Settings.from_dict(given, str(path))
         return Recipe(
-            command=command,
-            settings=settings,
-            cells=tuple(map(CellName, axes.get("cell", [settings.cell]))),
-            activations=tuple(map(ActivationName, axes.get("activation", [settings.activation]))),
-            lengths=tuple(_instance(each, int) for each in axes.get("steps", [settings.steps])),
-            version=str(document["gradscope"])[:SHOWN_CHARACTERS],
-            environment=dict(document["environment"]),
-            source=source,
-            seeds=_instance(seeds, int),
-            panel=checked_panel(made_by["panel"]) if alone else None,
-            width=ColumnWidth(made_by["width"]) if alone else ColumnWidth.DOUBLE,
+            command,
+            settings,
+            {
+                "kinds": tuple(map(CellName, axes.get("cell", [settings.cell]))),
+                "activations": tuple(
+                    map(ActivationName, axes.get("activation", [settings.activation]))
+                ),
+                "steps": tuple(_instance(n, int) for n in axes.get("steps", [settings.steps])),
+                "seeds": _instance(seeds, int),
+            },
+            str(document["gradscope"])[:SHOWN_CHARACTERS],
+            dict(document["environment"]),
+            checked_panel(made_by["panel"]) if alone else None,
+            ColumnWidth(made_by["width"]) if alone else ColumnWidth.DOUBLE,
+            source,
         )
     except (SettingError, ArchiveError):
         raise
     except DAMAGE as error:
-        for drawing, (what, file) in DRAWN_AGAIN.items():
+        for drawing, file in DRAWN_AGAIN.items():
             if made_by == {"command": drawing}:
-                raise ArchiveError(
-                    f"{path} shows {what} and does not say which; draw it again with gradscope "
-                    f"{drawing} {file}"
-                ) from error
-        raise ArchiveError(
-            f"{path} does not say which command made it; take its settings with gradscope "
-            f"show-config {path}, and run analyze or compare with --config"
-        ) from error
+                remedy = f"draw it again with gradscope {drawing} {file}"
+                raise ArchiveError(f"{path} does not name its {file}; {remedy}") from error
+        remedy = f"gradscope show-config {path}, and run analyze or compare with --config"
+        fault = "does not say which command made it"
+        raise ArchiveError(f"{path} {fault}; take its settings with {remedy}") from error
 
 
 def _command(document: Mapping[str, Any]) -> MadeBy:
@@ -192,7 +146,7 @@ def command_words(document: Mapping[str, Any]) -> str:
         command = _command(document)
         words = ["gradscope", str(command)]
         made_by = document.get("made_by", {})
-        source = _source(made_by) if len(made_by) > 1 else None
+        source = _source(made_by) if len(made_by) > 1 else {}
         words += _source_words(source) if source else []
         files = _compared_files(document)
         words += files
@@ -203,24 +157,27 @@ def command_words(document: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def _source(made_by: Mapping[str, Any]) -> Source | None:
-    """Return the file that a picture names; an error of ``DAMAGE`` if it says too little."""
+def _source(made_by: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the file that a picture names, then the options of its command; nothing for no file,
+    an error of ``DAMAGE`` if it says too little.
+    """
+
+    def text(name: str) -> str | None:
+        return None if made_by[name] is None else _instance(made_by[name], str)
+
     if made_by["command"] == MadeBy.INSPECT:
-        names = tuple(_instance(name, str) for name in _instance(made_by["map"], list))
-        return WeightsSource(_instance(made_by["file"], str), names)
+        names = [_instance(name, str) for name in _instance(made_by["map"], list)]
+        return {"file": _instance(made_by["file"], str), "map": names}
     if made_by["command"] == MadeBy.REPORT:
-        where, x, y = (
-            None if made_by[name] is None else _instance(made_by[name], str)
-            for name in ("where", "x", "y")
-        )
         kind, value = SweepPicture(made_by["kind"]), SweepValue(made_by["value"])
-        return StoreSource(_instance(made_by["store"], str), where, kind, value, x, y)
-    return None
+        shown = {"where": text("where"), "kind": kind, "value": value, "x": text("x")}
+        return {"store": _instance(made_by["store"], str), **shown, "y": text("y")}
+    return {}
 
 
-def _source_words(source: Source) -> list[str]:
+def _source_words(source: Mapping[str, Any]) -> list[str]:
     """Return what follows the command's name as people type it: the file, then the options."""
-    (_, file), *options = (each for each in source.made_by().items() if each[0] != "command")
+    (_, file), *options = source.items()
     words = [f"./{file}" if file.startswith("-") else file]
     for name, value in options:
         option = "--weight-map" if name == "map" else f"--{name}"

@@ -46,9 +46,8 @@ def read_document(path: Path) -> dict[str, Any]:
         check_names(kept["settings"], str(path))
         return {**document, "settings": dict(**kept["settings"])}
     except DAMAGE as error:
-        raise ArchiveError(
-            f"{path} has no gradscope settings; give a picture, .json or .npz that gradscope wrote"
-        ) from error
+        remedy = "give a picture, .json or .npz that gradscope wrote"
+        raise ArchiveError(f"{path} has no gradscope settings; {remedy}") from error
 
 
 def settings_to_toml(settings: Mapping[str, Any]) -> str:

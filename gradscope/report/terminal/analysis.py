@@ -191,7 +191,7 @@ def training_page(
     titles = ("update", "error per step", "gradient norm, unclipped", "memory horizon")
     rows = [
         [str(update), number(error), number(norm), "beyond" if horizon is None else str(horizon)]
-        for update, error, norm, horizon in checkpoint_rows(analysis, checkpoints)
+        for update, error, norm, horizon in checkpoint_rows(analysis, checkpoints)[1]
     ]
     history, baseline = analysis.training, analysis.task_info.baseline
     before, after = analysis.stages[0].error, analysis.last.error
@@ -215,7 +215,7 @@ def check_page(rows: Sequence[CheckRow], screen: Screen) -> RenderableType:
     verdict = f"{failed} of {len(rows)} checks fail." if failed else "All checks pass."
     cells = [
         (quantity, against, f"{deviation:.1e}", f"{allowed:.0e}", "ok" if passed else "FAILS")
-        for quantity, against, deviation, allowed, passed in check_rows(rows)
+        for quantity, against, deviation, allowed, passed in check_rows(rows)[1]
     ]
     table = table_of(("quantity", "against", "deviation", "allowed", ""), cells, screen, gap=2)
     return Group(Text(verdict, style="bold"), Text(), table)

@@ -28,11 +28,6 @@ KIND_WORDS = {CellName.ELMAN: "vanilla RNN", CellName.GRU: "GRU", CellName.LSTM:
 
 TITLES = ("layer", "kind", "in", "hidden", "gate", "σ_max", "|λ|_max", "|λ|>1", "non-normal")
 
-COLUMNS = (
-    *("layer", "kind", "direction", "input_size", "hidden_size", "parameters", "gate"),
-    *("sigma_max", "spectral_radius", "eigenvalues_outside", "departure_from_normality"),
-)
-
 
 def headline(inspection: Inspection) -> str:
     """Return in one sentence what recurrent layers the file holds."""

@@ -1,6 +1,4 @@
-"""Remedies as sentences, one for every code: with flags for a network that gradscope drew, for an
-imported one in words that fit any framework.
-"""
+"""Remedies as sentences, one for every code, in words that fit any framework."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -18,10 +16,9 @@ def advice(analysis: Analysis) -> tuple[list[str], list[str | None]]:
     """Return what to do about the network of an analysis: for each remedy a sentence or two, and
     the command that does it, None where no setting can.
     """
-    settings = analysis.settings
-    of = {"drawn": settings.weights is None, "trained": analysis.training is not None}
-    sentences = [remedy_sentence(each, **of) for each in analysis.remedies]
-    return sentences, [remedy_command(each, settings) for each in analysis.remedies]
+    found, trained = analysis.remedies, analysis.training is not None
+    sentences = [remedy_sentence(each, trained=trained) for each in found]
+    return sentences, [remedy_command(each, analysis.settings) for each in found]
 
 
 def remedy_command(remedy: Remedy, settings: Settings) -> str | None:
@@ -32,12 +29,12 @@ def remedy_command(remedy: Remedy, settings: Settings) -> str | None:
     return command_line(settings.with_changes({"load": None, **remedy.changes}), said=changed)
 
 
-def remedy_sentence(remedy: Remedy, *, drawn: bool = True, trained: bool = False) -> str:
-    """Return one remedy as a sentence or two, by flag for a network that gradscope ``drawn``; what
-    was measured is of a ``trained`` one before that.
+def remedy_sentence(remedy: Remedy, *, trained: bool = False) -> str:
+    """Return one remedy as a sentence or two; what was measured is of a ``trained`` network before
+    that.
     """
-    words = _REMEDIES if drawn else {**_REMEDIES, **_REMEDIES_ELSEWHERE}
-    text = words[remedy.code]({**remedy.changes, **remedy.numbers})
+    changed = {**remedy.changes, "changed": bool(remedy.changes)}
+    text = _REMEDIES[remedy.code]({**changed, **remedy.numbers})
     rate = remedy.numbers.get("predicted_rate")
     if isinstance(rate, float):
         measured = f"Measured{' before training' if trained else ''}:"
@@ -46,9 +43,35 @@ def remedy_sentence(remedy: Remedy, *, drawn: bool = True, trained: bool = False
     return text
 
 
-def _by_gates(numbers: Mapping[str, Any], words: str) -> str:
-    """Return what matters where the state itself, and so the inputs, make the gradient larger."""
-    return words if numbers["by_way_of"] == "gates" else ""
+def _check_size(numbers: Mapping[str, Any]) -> str:
+    """Return where a growth out of all proportion may come from; of gates also from the inputs."""
+    gates = numbers["by_way_of"] == "gates"
+    text = f"Each step multiplies the gradient by {number(numbers['growth_per_step'])}"
+    if numbers["changed"]:
+        return (
+            f"{text}: start again, with a gain near 1{', smaller inputs' * gates} and, where "
+            "training made W so large, a smaller learning rate or a clipped gradient."
+        )
+    return (
+        f"{text}; no network can learn: check that the file holds the trained network, not one "
+        "that diverged, and each array in its place"
+        f"{'; give inputs on the scale of its training' * gates}."
+    )
+
+
+def _standardise(numbers: Mapping[str, Any]) -> str:
+    """Return what has no unit scale: noise, U, or the inputs."""
+    what = "Standardise what enters to mean 0 and variance 1"
+    if large_input_weights(numbers):
+        what = "Start from smaller input weights"
+    if numbers["white_noise"]:
+        what = "Give the network's own inputs (--data), or weaker noise"
+    return f"{what}: U x has a root mean square of {number(numbers['driven'])}."
+
+
+def _multiply(numbers: Mapping[str, Any]) -> str:
+    factor = number(numbers["factor"])
+    return f"Multiply W by {factor}. A rate near 0 does not by itself make a network learn."
 
 
 WAYS = {"gain": "a smaller W", "center_bias": "a bias of −W·½", "input_scale": "smaller inputs"}
@@ -66,15 +89,9 @@ def _by_smaller(numbers: Mapping[str, Any]) -> str:
     return words
 
 
-GAIN = (RemedyCode.RAISE_GAIN, RemedyCode.LOWER_GAIN)
-"""One sentence, whose factor says which of the two it is."""
-
 _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
     {
-        RemedyCode.STANDARDISE: lambda n: (
-            f"Standardise what enters (--input-scale): U x has a root mean square of "
-            f"{number(n['driven'])}."
-        ),
+        RemedyCode.STANDARDISE: _standardise,
         RemedyCode.REVIVE_UNITS: lambda _: (
             "Bring dead units back: use an activation with a slope everywhere (tanh), or start "
             "again from other weights, inputs of unit scale and a smaller learning rate."
@@ -90,24 +107,15 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
             "Make W's singular values equal, so that no direction is weak: start from an "
             f"orthogonal W{' of gain 1' if 'gain' in n else ''}."
         ),
-        **dict.fromkeys(
-            GAIN,
-            lambda n: (
-                f"Multiply W by {number(n['factor'])}. A rate near 0 does not by itself make a "
-                "network learn."
-            ),
-        ),
-        RemedyCode.CHECK_SIZE: lambda n: (
-            f"Each step multiplies the gradient by {number(n['growth_per_step'])}: start again, "
-            f"with --gain near 1{_by_gates(n, ', a smaller --input-scale')} and, where training "
-            "made W so large, a smaller --learning-rate or --clip-norm."
-        ),
+        RemedyCode.RAISE_GAIN: _multiply,
+        RemedyCode.LOWER_GAIN: _multiply,
+        RemedyCode.CHECK_SIZE: _check_size,
         RemedyCode.CLIP: lambda n: (
-            f"Clip the gradient norm at {number(n['norm'])} (--clip-norm), its "
-            f"{n['quantile']:.0%} quantile in training."
+            f"Clip the gradient norm at {number(n['norm'])}, its {n['quantile']:.0%} quantile in "
+            "training."
             if n["norm"] is not None
-            else "Clip the gradient norm (--clip-norm 1 to begin with); the norms of a run "
-            "that does not diverge show which value to use."
+            else f"Clip the gradient norm, at 1 to begin with; its {n['quantile']:.0%} quantile in "
+            "training, which gradscope.torch.watch records too, is a better value."
         ),
         RemedyCode.GATES: lambda n: (
             f"For a lag of {n['required_lag']} use a gated cell that keeps its state as long from "
@@ -122,28 +130,6 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
         RemedyCode.OPEN_GATES: lambda n: f"Keep the gates open at initialization: {_by_smaller(n)}",
         RemedyCode.LOOK_ELSEWHERE: lambda _: (
             "Look elsewhere: learning rate, number of updates, hidden size, the data."
-        ),
-    }
-)
-
-_REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
-    {
-        RemedyCode.STANDARDISE: lambda n: (
-            "Give the network's own inputs (--data), or weaker noise (a smaller --noise-scale)."
-            if n["white_noise"]
-            else f"Start from smaller input weights: U x has a root mean square of "
-            f"{number(n['driven'])}."
-            if large_input_weights(n)
-            else "Standardise the inputs to mean 0 and variance 1; train on them (--standardise)."
-        ),
-        RemedyCode.CHECK_SIZE: lambda n: (
-            f"Each step multiplies the gradient by {number(n['growth_per_step'])}; no network can "
-            "learn: check that the file holds the trained network, not one that diverged, and "
-            f"each array in its place{_by_gates(n, '; give inputs on the scale of its training')}."
-        ),
-        RemedyCode.CLIP: lambda n: (
-            f"Clip the gradient norm in training; its {n['quantile']:.0%} quantile is a first "
-            "value, and gradscope.torch.watch records the norm."
         ),
     }
 )

@@ -136,10 +136,8 @@ def _elements(data: memoryview, byte_order: ByteOrder) -> Iterator[Element]:
         if not 0 < kind <= LAST_TYPE:
             raise WeightsError(f"an element is of type {kind}, which MATLAB does not have")
         if start + size > len(data):
-            raise WeightsError(
-                f"an element of {size} bytes stands where {len(data) - start} are left; the file "
-                "is cut short"
-            )
+            fault = f"an element of {size} bytes stands where {len(data) - start} are left"
+            raise WeightsError(f"{fault}; the file is cut short")
         yield (kind, data[start : start + size])
         place = place_after + (0 if kind == COMPRESSED else -place_after % TAG)
 
@@ -165,9 +163,8 @@ def _matrix_5(data: memoryview, shape: list[int], byte_order: ByteOrder) -> Numb
     """Return the numbers of a variable, which stand behind its name."""
     flat = _numbers(next(islice(_elements(data, byte_order), 3, None)), byte_order)
     if math.prod(shape) != flat.size:
-        raise WeightsError(
-            f"a matrix of shape {tuple(shape)} holds {flat.size} numbers; the file is damaged"
-        )
+        fault = f"a matrix of shape {tuple(shape)} holds {flat.size} numbers"
+        raise WeightsError(f"{fault}; the file is damaged")
     return flat.reshape(shape, order="F")
 
 

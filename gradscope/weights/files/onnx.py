@@ -88,10 +88,9 @@ def _inputs(names: list[str], constants: dict[str, Any], to_array: Any) -> dict[
     for place, name in enumerate(names):
         if name in constants:
             if constants[name].data_location == constants[name].EXTERNAL:
-                raise WeightsError(
-                    f"{quoted(name)} is kept in another file, which is not opened; put all into "
-                    "one: onnx.save(onnx.load('FILE'), 'whole.onnx')"
-                )
+                fault = f"{quoted(name)} is kept in another file, which is not opened"
+                remedy = "put all into one: onnx.save(onnx.load('FILE'), 'whole.onnx')"
+                raise WeightsError(f"{fault}; {remedy}")
             array = to_array(constants[name])
             # NumPy does not know bfloat16, which float32 holds exactly.
             if array.dtype.kind == "V":

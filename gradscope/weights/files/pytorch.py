@@ -88,10 +88,8 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
         """Read a storage, once however many tensors share it."""
         raw = raw_of(storage)
         if len(raw) < storage.n_bytes:
-            raise WeightsError(
-                f"its storage has {len(raw)} bytes, but {storage.n_bytes} are announced; the "
-                f"file is cut short: {REMEDY}"
-            )
+            fault = f"its storage has {len(raw)} bytes, but {storage.n_bytes} are announced"
+            raise WeightsError(f"{fault}; the file is cut short: {REMEDY}")
         gathering.spend(len(raw), storage.key)
         return flat_numbers(raw, number_type, order)
 
@@ -201,9 +199,8 @@ def _tensor(
         named, metadata = rest[2], rest[3:]
         number_type = named.name.removeprefix("torch.") if isinstance(named, Named) else ""
         if number_type not in WIDTHS:
-            raise WeightsError(
-                f"it holds numbers of type {quoted(number_type)}; save it as float32"
-            )
+            fault = f"it holds numbers of type {quoted(number_type)}"
+            raise WeightsError(f"{fault}; save it as float32")
     elif isinstance(storage, _Storage) and storage.number_type is not None:
         number_type, metadata = storage.number_type, rest[2:]
     else:

@@ -56,10 +56,8 @@ def read_pickle(
     for opcode, argument, _ in pickletools.genops(data):
         intake.visit()
         if opcode.name not in machine.steps:
-            raise WeightsError(
-                f"its pickle uses the opcode {opcode.name}, which no state dict needs; "
-                f"{STATE_ALONE}"
-            )
+            fault = f"its pickle uses the opcode {opcode.name}, which no state dict needs"
+            raise WeightsError(f"{fault}; {STATE_ALONE}")
         machine.steps[opcode.name](argument)
     (value,) = machine.stack
     return value
@@ -154,11 +152,8 @@ def make(makers: Mapping[str, Maker], named: Any, arguments: Any) -> Any:
 def refused_name(name: str) -> WeightsError:
     """Return the error for a name that is not on the list, with what is the matter with it."""
     if any(word in name for word in ("quant", "_rebuild_qtensor", "torch.Q", "ScriptObject")):
-        return WeightsError(
-            f"it holds quantised or scripted weights ({quoted(name)}), which are not those that "
-            "were trained; save the state_dict of the float model"
-        )
-    return WeightsError(
-        f"its pickle asks for {quoted(name)}, which is no tensor, and nothing in a file is run "
-        f"here; {STATE_ALONE}"
-    )
+        fault = f"it holds quantised or scripted weights ({quoted(name)})"
+        remedy = "which are not those that were trained; save the state_dict of the float model"
+        return WeightsError(f"{fault}, {remedy}")
+    fault = f"its pickle asks for {quoted(name)}, which is no tensor"
+    return WeightsError(f"{fault}, and nothing in a file is run here; {STATE_ALONE}")

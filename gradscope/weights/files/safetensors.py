@@ -83,13 +83,9 @@ def _check_cover(entries: list[_Entry], n_bytes: int) -> None:
     reached = 0
     for entry in sorted(entries, key=lambda each: (each.begin, each.end)):
         if entry.begin != reached:
-            raise WeightsError(
-                f"{quoted(entry.name)} begins at byte {entry.begin}, but the one before "
-                f"ends at {reached}; {REMEDY}"
-            )
+            fault = f"begins at byte {entry.begin}, but the one before ends at {reached}"
+            raise WeightsError(f"{quoted(entry.name)} {fault}; {REMEDY}")
         reached = entry.end
     if reached != n_bytes:
-        raise WeightsError(
-            f"the header speaks of {reached} bytes, but {n_bytes} follow; the file is cut "
-            f"short or damaged: {REMEDY}"
-        )
+        fault = f"the header speaks of {reached} bytes, but {n_bytes} follow"
+        raise WeightsError(f"{fault}; the file is cut short or damaged: {REMEDY}")

@@ -16,6 +16,7 @@ import numpy as np
 from gradscope.errors import WeightsError
 
 MAX_DIMENSIONS = 8
+FORGED = "the file is damaged or forged"
 WIDTHS: Mapping[str, str] = MappingProxyType(
     {"float64": "f8", "float32": "f4", "float16": "f2", "bfloat16": "u2"}
     | {"int64": "i8", "int32": "i4", "int16": "i2", "int8": "i1", "uint8": "u1", "bool": "u1"}
@@ -48,23 +49,18 @@ def strided_view(
     """
     described = [offset, *size, *stride]
     if any(type(number) is not int or not 0 <= number < 2**63 for number in described):
-        raise WeightsError(
-            "offset, size and stride must be integers of 0 or more, of 63 bits; the file is "
-            "damaged or forged"
-        )
+        fault = "offset, size and stride must be integers of 0 or more, of 63 bits"
+        raise WeightsError(f"{fault}; {FORGED}")
     if len(size) != len(stride) or len(size) > MAX_DIMENSIONS:
-        raise WeightsError(
-            f"it has {len(size)} sizes and {len(stride)} strides; equally many are needed, at most "
-            f"{MAX_DIMENSIONS}; the file is damaged or forged"
-        )
+        fault = f"equally many are needed, at most {MAX_DIMENSIONS}; {FORGED}"
+        raise WeightsError(f"it has {len(size)} sizes and {len(stride)} strides; {fault}")
     count = math.prod(size)
     if count == 0:
         return np.empty(size, dtype=flat.dtype)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if last >= flat.size or count > flat.size:
-        raise WeightsError(
-            f"it asks for {count} entries up to number {last} of a storage of {flat.size}; the "
-            "file is damaged or forged, or a tensor was expanded: save tensor.contiguous()"
-        )
+        fault = f"it asks for {count} entries up to number {last} of a storage of {flat.size}"
+        remedy = "or a tensor was expanded: save tensor.contiguous()"
+        raise WeightsError(f"{fault}; {FORGED}, {remedy}")
     steps = [step * flat.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(flat[offset:], size, steps, writeable=False)

@@ -19,7 +19,7 @@ def test_every_row_names_functions_of_its_own_panel(panel: Panel) -> None:
     for place in (
         f"figures.{panel.drawn_in}.{panel.name}_panel",
         f"words.captions.{panel.name}_caption",
-        panel.numbers,
+        f"documents.rows.{panel.name}_rows",
     ):
         assert callable(resolve_name(f"gradscope.report.{place}"))
 

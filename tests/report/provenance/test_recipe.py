@@ -16,8 +16,6 @@ from gradscope.names import ActivationName, CellName, SweepPicture, SweepValue
 from gradscope.report.formats import head
 from gradscope.report.provenance.recipe import (
     MadeBy,
-    StoreSource,
-    WeightsSource,
     command_words,
     read_recipe,
 )
@@ -49,8 +47,8 @@ def test_a_document_is_made_again_by_what_its_schema_says(
 
     assert recipe.command is command
     assert recipe.settings.as_dict() == Settings(steps=9).as_dict()
-    assert (recipe.activations, recipe.lengths) == ((ActivationName.TANH,), (9,))
-    assert not recipe.of_another_version
+    assert (recipe.axes["activations"], recipe.axes["steps"]) == ((ActivationName.TANH,), (9,))
+    assert recipe.version == gradscope.__version__
 
 
 def test_a_comparison_keeps_the_order_of_its_cells(tmp_path: Path) -> None:
@@ -63,9 +61,9 @@ def test_a_comparison_keeps_the_order_of_its_cells(tmp_path: Path) -> None:
     )
 
     assert recipe.command is MadeBy.COMPARE
-    assert recipe.cells == (CellName.GRU, CellName.ELMAN)
-    assert recipe.activations == (ActivationName.SIGMOID, ActivationName.TANH)
-    assert recipe.lengths == (30, 10)
+    assert recipe.axes["kinds"] == (CellName.GRU, CellName.ELMAN)
+    assert recipe.axes["activations"] == (ActivationName.SIGMOID, ActivationName.TANH)
+    assert recipe.axes["steps"] == (30, 10)
     assert (recipe.settings.activation, recipe.settings.steps) == (ActivationName.SIGMOID, 30)
     assert recipe.settings.cell is CellName.GRU
 
@@ -137,8 +135,7 @@ def test_a_picture_of_a_weight_file_says_which_file_and_how_it_was_read(tmp_path
     recipe = read_recipe(path)
 
     assert recipe.command is MadeBy.INSPECT
-    assert isinstance(recipe.source, WeightsSource)
-    assert (recipe.source.file, recipe.source.mapping) == ("my nets/net.pt", ("W=h2h", "U=i2h"))
+    assert recipe.source == {"file": "my nets/net.pt", "map": ["W=h2h", "U=i2h"]}
     assert command_words(read_document(path)) == (
         "gradscope inspect 'my nets/net.pt' --weight-map W=h2h --weight-map U=i2h"
     )
@@ -150,10 +147,9 @@ def test_a_picture_of_a_sweep_says_which_store_and_what_of_it(tmp_path: Path) ->
     recipe = read_recipe(path)
 
     assert recipe.command is MadeBy.REPORT
-    assert isinstance(recipe.source, StoreSource)
-    assert (recipe.source.store, recipe.source.where) == ("s.db", "gain < 2")
-    assert recipe.source.kind is SweepPicture.QUANTILES
-    assert recipe.source.value is SweepValue.HORIZON
+    assert (recipe.source["store"], recipe.source["where"]) == ("s.db", "gain < 2")
+    assert recipe.source["kind"] is SweepPicture.QUANTILES
+    assert recipe.source["value"] is SweepValue.HORIZON
     assert command_words(read_document(path)) == (
         "gradscope report s.db --where 'gain < 2' --kind quantiles --value horizon --x hidden"
     )
@@ -165,14 +161,12 @@ def test_what_a_source_says_of_itself_is_what_is_read_of_it(
 ) -> None:
     source = read_recipe(written(tmp_path, made_by=made_by)).source
 
-    assert source is not None
-    assert source.made_by() == made_by
+    assert {"command": made_by["command"], **source} == made_by
 
 
 def test_another_version_is_told(tmp_path: Path) -> None:
     recipe = read_recipe(written(tmp_path, schema="gradscope.analysis", gradscope="0.0.1"))
 
-    assert recipe.of_another_version
     assert recipe.version != gradscope.__version__
 
 

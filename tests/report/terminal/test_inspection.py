@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from gradscope.analysis.inspect import Inspection, inspect
-from gradscope.report.documents.inspection import inspection_document, inspection_rows
+from gradscope.report.documents.inspection import COLUMNS, inspection_document, inspection_rows
 from gradscope.report.figures.eigenvalues import MAX_ROWS, eigenvalue_picture
 from gradscope.report.formats import to_json
 from gradscope.report.screen import Screen
-from gradscope.report.terminal.inspection import COLUMNS, analyze_command, headline, inspection_page
+from gradscope.report.terminal.inspection import analyze_command, headline, inspection_page
 
 
 def layer(gates: int, name: str = "", suffix: str = "_l0") -> dict[str, Any]:
@@ -152,7 +152,7 @@ def test_the_document_holds_every_number_and_no_other_than_finite_ones(tmp_path:
 
 
 def test_rows_are_one_for_each_gate(tmp_path: Path) -> None:
-    rows = inspection_rows(look(tmp_path / "net.npz", layer(4), layer(1, "b")))
+    _, rows = inspection_rows(look(tmp_path / "net.npz", layer(4), layer(1, "b")))
 
     assert [dict(zip(COLUMNS, row, strict=True))["gate"] for row in rows] == [
         "i",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradscope.explain.page import matrix_lines, scientific
+from gradscope.report.terminal.table import matrix_lines, scientific
 
 
 @pytest.mark.parametrize(
