@@ -30,7 +30,7 @@ function matrixAt(stage, lag) {
     block.forEach((at, unit) => { of.rows[at * H + unit] = 1 / size[at]; });
   }
   while (of.tiles.length < lag) {
-    const step = of.tiles.length, slopes = of.slopes.subarray(step * H, (step + 1) * H);
+    const step = of.tiles.length, slopes = of.slopes.slice(step * H, (step + 1) * H);
     const next = new Float64Array(n * H), values = new Float64Array(n * n);
     for (let row = 0; row < n * H; row += H) {
       for (let k = 0; k < H; k++) {
