@@ -3,6 +3,7 @@ draws from one island of numbers: no network; all that comes from a file or a se
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -45,6 +46,9 @@ FIRST = ("profile", "causes", "matrix", "values")
 STRIP = (
     '<div class="chart" data-figure="strip" role="img" aria-label="The network over time"></div>'
 )
+
+TERM_PLACE = r"(<(?:h3|th scope=\"row\"|li|figcaption)[^>]*>[^<]*?\b)({})\b"
+"""Where a term may stand: in a title, the name of a row, a sentence, before any mark-up there."""
 
 STILL_POINTS = 100
 """Points of each curve of the picture for browsers without scripts."""
@@ -105,7 +109,7 @@ def analysis_html(
     if command == "spectrum":
         answer = f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}"
     heads = answer, words.describe(settings, analysis), settings.as_dict(), {"command": command}
-    return _page(*heads, sections, {**numbers, "terms": dict(terms)})
+    return _page(*heads, sections, numbers, terms)
 
 
 def trial_html(trial: Trial) -> str:
@@ -178,8 +182,11 @@ def _page(
     made_by: Mapping[str, Any],
     sections: Mapping[str, tuple[str, str | list[str]]],
     numbers: Mapping[str, Any],
+    terms: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Return the page: sections by their identity, a title and what it holds (figures: a list)."""
+    """Return the page: sections by their identity, a title and what it holds (figures: a list).
+    The first place of each of the ``terms`` shows its definition.
+    """
     package = files("gradscope.report")
     shown = {each: words for each, words in sections.items() if words[1]}
     body = "\n".join(
@@ -188,8 +195,12 @@ def _page(
         + "\n</section>"
         for each, (name, inside) in shown.items()
     )
-    terms = {name: text for name, text in numbers.get("terms", {}).items() if name in body}
-    island = json.dumps({**numbers, "terms": terms}, allow_nan=False, separators=(",", ":"))
+    for name, meaning in sorted(terms.items(), key=lambda term: -len(term[0])):
+        tip = f'\\1<dfn tabindex="0" data-says="{escape(meaning)}">\\2</dfn>'
+        body = re.sub(
+            TERM_PLACE.format(re.escape(escape(name))), tip, body, count=1, flags=re.IGNORECASE
+        )
+    island = json.dumps(numbers, allow_nan=False, separators=(",", ":"))
     page = Template((package / "page.html").read_text("utf-8")).substitute(
         title=escape(title),
         subject=escape(subject),

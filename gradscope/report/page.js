@@ -2,7 +2,7 @@
    Numbers, words, charts, figures by name, then the slider, the address and the clicks. */
 "use strict";
 const ISLAND = JSON.parse(document.getElementById("island").textContent);
-const { stages = [], labels = {}, terms = {} } = ISLAND;
+const { stages = [], labels = {} } = ISLAND;
 const TYPES = { u2: Uint16Array, f4: Float32Array, f8: Float64Array };
 const MOST_CELLS = 64; // A larger matrix is shown by the means of its blocks.
 
@@ -394,19 +394,6 @@ for (const host of hosts) {
   const name = { phase: "cells" }[host.dataset.figure] || host.dataset.figure;
   if (TABLES[name] && name !== "strip") button("CSV", host.parentNode.querySelector("figcaption"), () => Object.assign(document.createElement("a"), {
     href: URL.createObjectURL(new Blob([csvOf(name)], { type: "text/csv" })), download: `${name}.csv` }).click());
-}
-/** Marks the first place of each term of the glossary; its definition shows on hover and focus. */
-const known = Object.keys(terms).sort((a, b) => b.length - a.length), told = new Set();
-for (const holder of document.querySelectorAll("h2, h3, th[scope=row], li, figcaption")) {
-  const text = holder.firstChild, lower = text && text.nodeType === 3 ? text.data.toLowerCase() : "";
-  const term = known.find((each) => !told.has(each) && new RegExp(`(^|\\W)${each.toLowerCase().replace(/[^a-z0-9 ]/g, "\\$&")}($|\\W)`).test(lower));
-  if (!term) continue;
-  const found = text.splitText(lower.indexOf(term.toLowerCase())), mark = Object.assign(document.createElement("dfn"), { tabIndex: 0 });
-  found.splitText(term.length);
-  found.replaceWith(mark);
-  mark.append(found);
-  mark.dataset.says = mark.ariaDescription = terms[term];
-  told.add(term);
 }
 document.body.classList.add("live");
 if (stages.length) {

@@ -52,6 +52,7 @@ def test_the_page_has_the_winner_its_command_and_what_was_not_tried(
     assert (tmp_path / "try.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "try.html").read_text("utf-8")
     assert 'data-figure="trial"' in page
+    assert 'data-figure="trial"' in page
     assert "--input-scale 0.1" in page
     assert len(call(*TRY, "--explain").stdout.splitlines()) > len(lines)
 
