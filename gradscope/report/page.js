@@ -56,11 +56,11 @@ function matrixAt(stage, lag) {
 
 // ---- Words -----------------------------------------------------------------------------------
 const escaped = (text) => String(text).replace(/[&<>"]/g, (each) => `&#${each.charCodeAt(0)};`);
-const short = (x) => Math.abs(x) < 1e-9 ? "0" : (Number.isFinite(x) ? String(+x.toPrecision(3)).replace("-", "−") : "–");
+const short = (x) => !Number.isFinite(x) ? "–" : Math.abs(x) < 1e-9 ? "0" : String(+x.toPrecision(3)).replace("-", "−");
 const raised = (n) => [...String(n)].map((each) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(each)]).join("");
 /** 10^log10 as people write it. */
 function power(log10) {
-  if (!Number.isFinite(log10)) return log10 === -Infinity ? "0" : "–";
+  if (!Number.isFinite(log10)) return Number.isNaN(log10) ? "–" : "0"; // In a list an exact zero is null.
   if (Math.abs(log10) < 3) return short(10 ** log10);
   const whole = Math.floor(log10 + 0.02);
   return `${(10 ** (log10 - whole)).toFixed(1)}·10${raised(whole)}`;
@@ -206,7 +206,7 @@ const setLag = (lag) => set({ lag: Math.round(lag) });
 const curves = (name, { x, y, by, log, mark, words: said = [], dots, low, high, square, rest = NaN } = {}) => (host) => {
   const whole = TABLES[name], staged = "stage" in whole, all = Object.keys(whole);
   const table = by && "sequence" in whole ? part(whole, "sequence", 1) : whole;
-  const across = x || all[staged ? 1 : 0], up = y || all.filter((each) => each !== across && typeof table[each][0] === "number");
+  const across = x || all[staged ? 1 : 0], up = y || all.filter((each) => each !== across && typeof table[each][0] !== "string");
   const groups = by ? values(table, by) : staged ? stages.map((each) => each.name) : [null];
   const near = by && !dots ? groups.reduce((a, b) => (Math.abs(b - state[by]) < Math.abs(a - state[by]) ? b : a)) : null;
   const drawn = groups.flatMap((group, g) => {
@@ -220,6 +220,7 @@ const curves = (name, { x, y, by, log, mark, words: said = [], dots, low, high, 
   let [a, b] = extent(drawn.flatMap((each) => [each.ys, ...(each.low ? [each.low, each.high] : [])]));
   let [c, d] = extent(drawn.map((each) => each.xs));
   if (!(a <= b)) [a, b] = [-1, 1];
+  if (!(c <= d)) [c, d] = [0, 1];
   if (square) { d = b = Math.max(-a, b, -c, d, 1) * 1.05; a = c = -b; }
   const pad = square ? 0 : (b - a || 1) * 0.06, at = { lag: state.lag, step: ISLAND.steps - state.lag }[mark];
   const plain = (text) => text.replace(/^log10_/, "").replaceAll("_", " ");
@@ -235,7 +236,7 @@ const FIGURES = {
     const far = Math.min(longest, Math.ceil(1.15 * Math.max(needed || 0, mark ? mark[0] : 0, 6)));
     const stride = Math.ceil(far / Math.max(Math.floor(W / 46), 5)), X = (back) => W - 26 - (back / far) * (W - 52);
     const shown = Array.from({ length: Math.floor(far / stride) + 1 }, (_, k) => k * stride);
-    const at = (back) => (back ? median[back - 1] : 0), strength = (back) => Math.min(Math.max(1 + at(back) / DARKEST, 0.06), 1);
+    const at = (back) => (back ? median[back - 1] ?? -Infinity : 0), strength = (back) => Math.min(Math.max(1 + at(back) / DARKEST, 0.06), 1);
     let inside = word(W - 6, 14, "error enters here ↓", `${END} class="soft"`) + word(6, 14, "← gradient flows back", 'class="soft"');
     shown.forEach((back, k) => {
       const before = shown[k + 1];
@@ -388,7 +389,8 @@ function csvOf(name) {
 }
 const button = (text, after, act) => after.append(Object.assign(document.createElement("button"), { type: "button", textContent: text, onclick: act }));
 for (const pre of document.querySelectorAll("pre")) {
-  button("Copy", pre, (event) => navigator.clipboard.writeText(pre.firstChild.textContent).then(() => { event.target.textContent = "Copied"; }));
+  button("Copy", pre, (event) => navigator.clipboard.writeText(pre.firstChild.textContent)
+    .then(() => { event.target.textContent = "Copied"; }, () => getSelection().selectAllChildren(pre.firstChild)));
 }
 for (const host of hosts) {
   const name = { phase: "cells" }[host.dataset.figure] || host.dataset.figure;

@@ -168,7 +168,7 @@ def store_numbers(rows: StoreRows, grid: GridOfValues) -> dict[str, Any]:
     }
     columns = ("network", "x", "y", "cell", grid.measure)
     tables = {"cells": table(columns, cells), "profiles": table(PROFILE_COLUMNS, profiles)}
-    return {"axes": axes, "lags": max(rows.column("lags")), "tables": tables}
+    return {"axes": axes, "tables": tables}
 
 
 def _some(cell: int, log10: FloatArray) -> list[list[Any]]:
