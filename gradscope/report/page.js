@@ -408,7 +408,6 @@ const asked = () => mapped(Object.fromEntries(new URLSearchParams(location.hash.
 const start = stages.length ? { lag: (stages[state.stage].mark || [longest])[0] } : {};
 set({ ...start, ...asked() });
 addEventListener("hashchange", () => set(location.hash.includes("lag=") ? asked() : {}));
-let width = 0;
-new ResizeObserver(() => { if (document.body.clientWidth !== width) { width = document.body.clientWidth; draw(); } }).observe(document.body);
+addEventListener("resize", draw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 for (const [event, on] of [["beforeprint", true], ["afterprint", false]]) addEventListener(event, () => { document.body.classList.toggle("print", on); draw(); });

@@ -23,10 +23,16 @@ from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10, plain
 from gradscope.diagnosis.growth import terms_of
 from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.names import ExecutorName
 from gradscope.report.figures.panels import PANELS
-from gradscope.report.html import analysis_html
+from gradscope.report.html import analysis_html, comparison_html, store_html
 from gradscope.report.provenance.records import read_provenance
 from gradscope.report.words.headline import answer
+from gradscope.sweep.executors import Workers
+from gradscope.sweep.query import read_rows
+from gradscope.sweep.run import run_sweep
+from gradscope.sweep.summary import summarize
+from tests.sweeping import cells_of
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
@@ -369,3 +375,44 @@ def test_it_prints_on_six_pages_with_its_settings(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert 1 <= len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes())) <= 6
+
+
+POINT = """(() => {
+  const first = state.cell, rows = document.querySelectorAll("[data-row]"), curve = () =>
+    document.querySelector("[data-figure=profiles] .curve:not(.pale)").getAttribute("d");
+  const before = curve();
+  if (rows.length) {
+    rows[1].dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+  } else {
+    const drawn = document.querySelector("[data-figure=phase] svg");
+    const { left, top, width, height } = drawn.getBoundingClientRect();
+    const at = { clientX: left + 0.2 * width, clientY: top + 0.7 * height };
+    drawn.dispatchEvent(new PointerEvent("pointermove", at));
+  }
+  const drawn = hosts.filter((host) => host.querySelector("svg")).length;
+  return { first, then: state.cell, changed: before !== curve(), drawn, hosts: hosts.length };
+})()"""
+
+
+def test_pages_of_many_networks_show_the_profile_of_the_one_pointed_at(tmp_path: Path) -> None:
+    few = gradscope.Settings(hidden=4, sequences=2, updates=0, burn_in=0)
+    comparison = gradscope.compare(few, steps=(4, 8), seeds=2, workers=Workers(ExecutorName.SERIAL))
+    run_sweep(
+        cells_of("gain=0.5,2", "steps=4,6,8"),
+        tmp_path / "s.db",
+        workers=Workers(ExecutorName.SERIAL),
+    )
+    rows = read_rows(tmp_path / "s.db")
+    made_by = {"command": "report", "x": None, "y": None}
+    pages = {
+        "compared": (800, comparison_html(comparison), POINT),
+        "stored": (800, store_html(rows, summarize(rows), made_by), POINT),
+    }
+
+    found = shown(pages, tmp_path)
+
+    assert [found[each]["drawn"] for each in pages] == [found[each]["hosts"] for each in pages]
+    assert (found["compared"]["first"], found["compared"]["then"]) == (0, 2)
+    assert found["stored"]["then"] == 5
+    assert all(each["changed"] for each in found.values())
+    assert read_provenance(tmp_path / "compared.html")["settings"]["hidden"] == 4
