@@ -86,8 +86,9 @@ def analysis_html(
     elif any(numbers["matrices"]):
         reading = "Of one sequence; dark: 1, white: a millionth or less, orange: above 1."
         panels.insert(0, _figure("matrix", "The matrix ∂h_T/∂h_T−ℓ at this lag", reading))
+    typed = settings.with_changes({"spectrum": False}) if command == "spectrum" else settings
     again = (
-        f"<pre><code>{escape(command_line(settings, command))}</code></pre>\n"
+        f"<pre><code>{escape(command_line(typed, command))}</code></pre>\n"
         "<details>\n<summary>All settings, as a TOML file for <code>--config</code></summary>\n"
         f"<pre><code>{escape(settings_to_toml(settings.as_dict()))}</code></pre>\n</details>"
     )

@@ -60,7 +60,8 @@ const short = (x) => !Number.isFinite(x) ? "–" : Math.abs(x) < 1e-9 ? "0" : St
 const raised = (n) => [...String(n)].map((each) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(each)]).join("");
 /** 10^log10 as people write it. */
 function power(log10) {
-  if (!Number.isFinite(log10)) return Number.isNaN(log10) ? "–" : "0"; // In a list an exact zero is null.
+  if (log10 === null || log10 === -Infinity) return "0"; // In a list an exact zero is null.
+  if (!Number.isFinite(log10)) return "–";
   if (Math.abs(log10) < 3) return short(10 ** log10);
   const whole = Math.floor(log10 + 0.02);
   return `${(10 ** (log10 - whole)).toFixed(1)}·10${raised(whole)}`;
@@ -312,7 +313,7 @@ const FIGURES = {
   },
   map(host) {
     const { later, earlier, log10_norm: log } = TABLES.map, times = [0, ...values(TABLES.map, "later")].sort((a, b) => a - b), n = times.length;
-    const place = new Map(times.map((each, at) => [each, at])), of = new Map(later.reduce ? Array.from(later, (t, k) => [place.get(t) * n + place.get(earlier[k]), log[k]]) : []);
+    const place = new Map(times.map((each, at) => [each, at])), of = new Map(Array.from(later, (t, k) => [place.get(t) * n + place.get(earlier[k]), log[k]]));
     const last = times[n - 1], near = (v) => Math.min(Math.round((v / last) * (n - 1)), n - 1);
     chart(host, { x: { label: "earlier state k", low: 0, high: last }, y: { label: "later state t", low: 0, high: last }, tall: 1,
       under: (box) => raster(box, n, n, (at, row) => (row > at ? diverging(of.get(row * n + at) ?? -9) : null)),
@@ -361,7 +362,7 @@ const FIGURES = {
 // ---- The lag, the address, the clicks --------------------------------------------------------
 const hosts = [...document.querySelectorAll("[data-figure]")];
 hosts.forEach((host, at) => { host.id = `chart-${at}`; });
-const longest = TABLES.profile ? Math.max(...TABLES.profile.lag) : 1;
+const longest = TABLES.profile ? extent([TABLES.profile.lag])[1] : 1;
 function draw() {
   for (const host of hosts) (FIGURES[host.dataset.figure] || curves(host.dataset.figure))(host);
 }
@@ -394,7 +395,7 @@ for (const pre of document.querySelectorAll("pre")) {
 }
 for (const host of hosts) {
   const name = { phase: "cells" }[host.dataset.figure] || host.dataset.figure;
-  if (TABLES[name] && name !== "strip") button("CSV", host.parentNode.querySelector("figcaption"), () => Object.assign(document.createElement("a"), {
+  if (TABLES[name]) button("CSV", host.parentNode.querySelector("figcaption"), () => Object.assign(document.createElement("a"), {
     href: URL.createObjectURL(new Blob([csvOf(name)], { type: "text/csv" })), download: `${name}.csv` }).click());
 }
 document.body.classList.add("live");
