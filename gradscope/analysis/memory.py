@@ -41,8 +41,9 @@ NEEDS: Mapping[CellName, Needs] = MappingProxyType(
     }
 )
 
-STATES_AT_ONCE = 2**25
-"""Hidden states (numbers) that are held at once while the error is measured: 256 MB."""
+STATES_AT_ONCE = 2**20
+"""Hidden states (numbers) that are held at once while the error is measured: 8 MB. The system
+clears larger arrays for each block anew."""
 
 NUMBERS_PER_STEP = 256
 """What each step adds to results and their document."""

@@ -216,7 +216,7 @@ def readout_sources(prepared: Prepared) -> tuple[Source, Source]:
     """
     network, problem, given = prepared.network, prepared.problem, prepared.batch
     rng, n_steps = Streams.from_seed(prepared.resolved.seed).readout, given.batch.n_steps
-    at_once = max(min(READ_AT_ONCE, STATES_AT_ONCE // (8 * n_steps * network.sizes[1])), 1)
+    at_once = max(min(READ_AT_ONCE, 4 * STATES_AT_ONCE // (n_steps * network.sizes[1])), 1)
 
     def states(batch: Batch, first: FloatArray | None = None) -> Source:
         for start in range(0, batch.n_sequences, at_once):

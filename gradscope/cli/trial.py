@@ -67,17 +67,21 @@ def trial(  # noqa: PLR0913 (each is a flag)
     from gradscope.report.figures.remedy import trial_picture
     from gradscope.report.terminal.remedy import trial_page
     from gradscope.sweep.executors import Workers, available_cores
+    from gradscope.sweep.store import open_store
 
     values = call.values(**weights_of(file), **updates)
     usual: Given = {"start": "scratch", "updates": 200} if values.get("weights") else {}
     by = ExecutorName.SERIAL if workers == 1 else ExecutorName.PROCESS
     by = by if scheduler is None else ExecutorName.DASK
+    pool = Workers(by, workers, scheduler)
+    if store.exists() or not store.parent.is_dir():
+        with open_store(store):  # Refuse it before anything is computed.
+            pass
     with progress_bar("scoring"):
         plan = plan_trial(resolve({**usual, **values}), seeds)
     with progress_bar("timing"):
         plan = _within(plan, workers or available_cores(), minutes)
     with sweep_bar() as watch:
-        pool = Workers(by, workers, scheduler)
         found = run_trial(plan, store, workers=pool, watch=watch)
     page = partial(trial_page, explain=explain)
     show(call.place, (found,), page, trial_document, trial_rows)
@@ -87,7 +91,8 @@ def trial(  # noqa: PLR0913 (each is a flag)
 
         write_file(html, trial_html(found).encode(), force=call.place.force)
     if found.progress.interrupted:
-        note("interrupted; what ended is kept, and the same command computes the rest")
+        same = f" with --budget {plan.settings.updates}" if minutes is not None else ""
+        note(f"interrupted; what ended is kept, and the same command{same} computes the rest")
         raise typer.Exit(EXIT_INTERRUPTED)
     if apply is not None:
         if found.winner is None:
@@ -99,7 +104,7 @@ def trial(  # noqa: PLR0913 (each is a flag)
 def _budget(text: str | None) -> tuple[float | None, Given]:
     """Return the minutes for all trainings, None for any, and the updates of each as a setting."""
     found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?) ?(?:m|min|minutes)", text or "")
-    if found is None and text is not None:
+    if text is not None and (found is None or (found[1] and not int(found[1]))):
         fault = "give updates, as in 500, or minutes, as in 10min"
         raise SettingError(f"--budget is {text!r}; {fault}")
     many, minutes = (None, None) if found is None else found.groups()
@@ -138,6 +143,9 @@ def forecast(
     call.place.prepare(figures=png)
     asked = sorted(set(parse_values("max_lag", lags, "--lags")))
     budget = sorted(set(parse_values("updates", budgets, "--budgets")))
+    for name, values in (("--lags", asked), ("--budgets", budget)):
+        if values[0] < 1:
+            raise SettingError(f"{name} has {values[0]}; choose 1 or more")
     from gradscope.analysis.prepare import resolve
     from gradscope.remedy.forecast import forecast as expect
     from gradscope.report.documents.remedy import forecast_document, forecast_rows

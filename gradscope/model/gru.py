@@ -66,7 +66,8 @@ class GruParameters(Cell):
             before = states[step]
             fed = before @ fed_at_once
             a[:, : 2 * size] += fed[:, : 2 * size]
-            reset, update = np.split(gate.value(a[:, : 2 * size]), 2, axis=1)
+            gates = gate.value(a[:, : 2 * size])
+            reset, update = gates[:, :size], gates[:, size:]
             if bias is None:
                 a[:, 2 * size :] += (reset * before) @ to_candidate
             else:

@@ -65,9 +65,10 @@ class LstmParameters(Cell):
         states[0] = initial_state
         transposed = np.ascontiguousarray(self.recurrent_weights.T)
         for step, a in enumerate(tracked(driven, "steps")):
-            a[:] += states[step, :, :size] @ transposed
-            entry, forget = np.split(gate.value(a[:, : 2 * size]), 2, axis=1)
-            after = forget * states[step, :, size:] + entry * value(a[:, 2 * size : 3 * size])
+            np.add(a, states[step, :, :size] @ transposed, out=a)
+            gates = gate.value(a[:, : 2 * size])
+            after = gates[:, size:] * states[step, :, size:]
+            after += gates[:, :size] * value(a[:, 2 * size : 3 * size])
             states[step + 1, :, size:] = after
             states[step + 1, :, :size] = gate.value(a[:, 3 * size :]) * value(after)
         candidates = driven[..., 2 * size : 3 * size]

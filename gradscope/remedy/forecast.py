@@ -1,15 +1,15 @@
 """What a network will learn, before it is trained: for each lag and number of updates yes, no, or
 undecided.
 
-No, where the lag lies beyond the memory horizon at 1/1000, or where fewer updates than
-``UPDATES_PER_SIGNAL`` / SNR² are made, SNR² at its upper bound. Else yes, where a linear readout of
-the untrained state explains a fifth of the target: training reaches about what it explains. Where
-many sequences need less than the lag, neither holds so often: no promise, and no "no" beyond
-``FEW_UPDATES``. ``make advice`` measures how often each answer is right.
+No, where the lag lies beyond the memory horizon at 1/1000. Else yes, where a linear readout of the
+untrained state explains a fifth of the target: training reaches about what it explains, also with
+fewer updates than the signal in the gradient asks for. Else no, where fewer than
+``UPDATES_PER_SIGNAL`` / SNR² are made, SNR² at its upper bound. Where many sequences need less than
+the lag, neither holds so often: no promise, and no "no" beyond ``FEW_UPDATES``. ``make advice``
+measures how often each answer is right.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -19,7 +19,7 @@ from gradscope.analysis.analyze import analyze
 from gradscope.analysis.network import Streams, with_noise
 from gradscope.analysis.prepare import prepare
 from gradscope.analysis.settings import Settings
-from gradscope.data.problem import task_problem
+from gradscope.data.tasks import TASKS
 from gradscope.errors import SettingError
 from gradscope.learning.readout import EXPLAINED, Readout
 from gradscope.learning.signal import signal_to_noise
@@ -76,15 +76,15 @@ class Expectation:
 
     def answer(self, updates: int) -> tuple[Answer, Ground]:
         """Return the answer for so many updates, and what it rests on."""
-        if not self.up_to or updates <= FEW_UPDATES:
-            if self.horizon is not None and self.lag > self.horizon:
-                return Answer.NO, Ground.HORIZON
-            signal = self.squared_signal
-            if signal is not None and updates * signal < UPDATES_PER_SIGNAL:
-                return Answer.NO, Ground.SIGNAL
-        tried = not self.up_to and self.error is ErrorName.SQUARED and updates >= PROMISED_FROM
-        if tried and self.readout.score is not None and self.readout.score >= EXPLAINED:
-            return Answer.YES, Ground.READOUT
+        deniable, signal = not self.up_to or updates <= FEW_UPDATES, self.squared_signal
+        if deniable and self.horizon is not None and self.lag > self.horizon:
+            return Answer.NO, Ground.HORIZON
+        promises = not self.up_to and self.error is ErrorName.SQUARED
+        if promises and self.readout.score is not None and self.readout.score >= EXPLAINED:
+            few = updates < PROMISED_FROM
+            return (Answer.UNDECIDED, Ground.NOTHING) if few else (Answer.YES, Ground.READOUT)
+        if deniable and signal is not None and updates * signal < UPDATES_PER_SIGNAL:
+            return Answer.NO, Ground.SIGNAL
         return Answer.UNDECIDED, Ground.NOTHING
 
     def promised_error(self, updates: int) -> float | None:
@@ -126,10 +126,10 @@ def settings_for(settings: Settings, lag: int) -> Settings:
 
 def _steps_that_need(task: TaskName, lag: int) -> int:
     """Return the fewest steps over which a task needs at least this lag."""
-    for steps in range(lag, 2 * lag + 40):
-        with suppress(SettingError):  # Too few steps for this task.
-            if (task_problem(task, steps).task_info.required_lag or 0) >= lag:
-                return steps
+    shortest, make = TASKS[task]
+    for steps in range(max(lag, shortest), 2 * lag + 40):
+        if (make(steps).task_info.required_lag or 0) >= lag:
+            return steps
     fault = f"--lags has {lag}, but the {task} task never needs that"
     raise SettingError(f"{fault}; choose --task recall")
 

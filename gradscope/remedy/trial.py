@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.analysis.analyze import analyze
+from gradscope.analysis.analyze import analyze, train_network
 from gradscope.analysis.prepare import prepare, readout_sources
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray
 from gradscope.errors import GradscopeError, SettingError
 from gradscope.learning.readout import EXPLAINED, measure_readout
+from gradscope.names import CellName
 from gradscope.progress import tracked
 from gradscope.remedy.candidates import Candidate, candidates
 from gradscope.sweep.executors import Workers
@@ -169,20 +170,25 @@ def seconds_of(plan: TrialPlan) -> tuple[float, float]:
     one update of each takes, from trying a few of each kind of cell.
     """
     cells = [cell.settings for cell in plan.cells]
-    kinds = {each.cell: each for each in cells}
-    took = {cell: _seconds(each) for cell, each in tracked(kinds.items(), "timing", len(kinds))}
-    once, each = (sum(took[each.cell][i] for each in cells) for i in (0, 1))
+    kinds = {(each.cell, each.floss): each for each in cells}
+    took = {kind: _seconds(each) for kind, each in tracked(kinds.items(), "timing", len(kinds))}
+    once, each = (sum(took[each.cell, each.floss][i] for each in cells) for i in (0, 1))
     return once, each
 
 
 def _seconds(settings: Settings) -> tuple[float, float]:
-    at = [time.perf_counter()]
-    watch = lambda *_: at.append(time.perf_counter())  # noqa: E731 (one line)
+    start, at = time.perf_counter(), list[float]()
+    watch = lambda *_: at.append(time.perf_counter() - start)  # noqa: E731 (one line)
     with suppress(GradscopeError):
-        few = settings.with_changes({"updates": FEW})
-        analyze(few, watch=watch, readout=False, advise=False)
-    each = (at[-1] - at[1]) / max(len(at) - 2, 1) if at[1:] else 0.0
-    return max(time.perf_counter() - at[0] - FEW * each, 0.0), each
+        prepared = prepare(settings.with_changes({"updates": FEW}))
+        analyze(replace(prepared, task=None), readout=False, advise=False)
+        watch()
+        if prepared.task is not None:
+            train_network(prepared, prepared.task, watch)
+    stage, *updates = at or [0.0]
+    updates = updates or [stage]
+    each = (updates[-1] - updates[0]) / max(len(updates) - 1, 1)
+    return max(stage + updates[0] - each, 0.0), each
 
 
 def run_trial(
@@ -191,7 +197,9 @@ def run_trial(
     """Train what the plan chose, as the cells of a sweep in ``store``, and judge it; parameters and
     errors are those of ``run_sweep``.
     """
-    progress = run_sweep(plan.cells, store, workers=workers, watch=watch)
+    first, rest = plan.cells[: plan.seeds], plan.cells[plan.seeds :]
+    rest = sorted(rest, key=lambda cell: cell.settings.cell is CellName.ELMAN)  # The longest first.
+    progress = run_sweep((*first, *rest), store, workers=workers, watch=watch)
     rows = {row[0]: row[1:] for row in read_rows(store, names=READ).values}
     ended = [[rows.get(cell.key) for cell in plan.cells_of(each)] for each in plan.candidates]
     nothing = _errors(ended[0])

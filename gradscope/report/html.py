@@ -88,6 +88,7 @@ def analysis_html(
         panels.insert(0, _figure("matrix", "The matrix ∂h_T/∂h_T−ℓ at this lag", reading))
     typed = settings.with_changes({"spectrum": False}) if command == "spectrum" else settings
     again = (
+        "<p>This command reproduces every number:</p>\n"
         f"<pre><code>{escape(command_line(typed, command))}</code></pre>\n"
         "<details>\n<summary>All settings, as a TOML file for <code>--config</code></summary>\n"
         f"<pre><code>{escape(settings_to_toml(settings.as_dict()))}</code></pre>\n</details>"

@@ -222,6 +222,7 @@ const curves = (name, { x, y, by, log, mark, words: said = [], dots, low, high, 
   let [c, d] = extent(drawn.map((each) => each.xs));
   if (!(a <= b)) [a, b] = [-1, 1];
   if (!(c <= d)) [c, d] = [0, 1];
+  if (rest) [a, b] = [0, rest];
   if (square) { d = b = Math.max(-a, b, -c, d, 1) * 1.05; a = c = -b; }
   const pad = square ? 0 : (b - a || 1) * 0.06, at = { lag: state.lag, step: ISLAND.steps - state.lag }[mark];
   const plain = (text) => text.replace(/^log10_/, "").replaceAll("_", " ");

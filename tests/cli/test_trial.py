@@ -14,6 +14,7 @@ import pytest
 from gradscope.analysis.analyze import analyze
 from gradscope.analysis.prepare import prepare
 from gradscope.remedy import trial
+from gradscope.report.provenance.records import read_document
 from gradscope.sweep.cell import run_cell
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
@@ -52,8 +53,8 @@ def test_the_page_has_the_winner_its_command_and_what_was_not_tried(
     assert (tmp_path / "try.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "try.html").read_text("utf-8")
     assert 'data-figure="trial"' in page
-    assert 'data-figure="trial"' in page
     assert "--input-scale 0.1" in page
+    assert read_document(tmp_path / "try.html")["made_by"] == {"command": "try"}
     assert len(call(*TRY, "--explain").stdout.splitlines()) > len(lines)
 
 
@@ -126,6 +127,37 @@ def test_a_budget_is_updates_or_minutes(call: Call, monkeypatch: pytest.MonkeyPa
 )
 def test_what_cannot_be_tried_is_one_line(call: Call, words: tuple[str, ...]) -> None:
     error_of(call(*TRY, *words))
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [(("--budget", "0"), "--budget"), (("--workers", "-1"), "-1"), (("--store", "x.npy"), "x.npy")],
+)
+def test_what_is_wrong_is_named_before_anything_is_scored(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], named: str
+) -> None:
+    monkeypatch.setattr(trial, "plan_trial", None)
+    (tmp_path / "x.npy").write_text("no store")
+    assert named in error_of(call(*TRY, *words))
+
+
+@pytest.mark.parametrize("words", [("--lags", "3,0"), ("--budgets", "0")])
+def test_a_forecast_names_the_option_and_the_value(call: Call, words: tuple[str, ...]) -> None:
+    assert f"{words[0]} has 0" in error_of(call("forecast", *words))
+
+
+def test_what_was_interrupted_in_minutes_names_its_updates(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_cell: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trial, "seconds_of", lambda _plan: (60.0, 12.0))
+    monkeypatch.setattr("gradscope.sweep.run.run_cell", interrupted)
+    done = call(*TRY, "--budget", "2min")
+    assert done.returncode == 130
+    assert "--budget 5 " in done.stderr.splitlines()[-1]
+    assert "--budget" not in call(*TRY).stderr
 
 
 def test_ctrl_c_keeps_what_ended(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,8 @@ from gradscope.remedy.forecast import (
 
 SMALL = Settings(hidden=8, sequences=4, batch=8)
 
+UNREAD = {"readout": Readout(0.19)}
+
 
 def expected(**changes: Any) -> Expectation:
     usual: dict[str, Any] = {
@@ -44,8 +46,10 @@ def expected(**changes: Any) -> Expectation:
         ({"readout": Readout(None, "few rows")}, 1000, (Answer.UNDECIDED, Ground.NOTHING)),
         ({"horizon": 9}, 1000, (Answer.NO, Ground.HORIZON)),
         ({"horizon": 10}, 1000, (Answer.YES, Ground.READOUT)),
-        ({"squared_signal": 2.9e-3}, 1000, (Answer.NO, Ground.SIGNAL)),
-        ({"squared_signal": 3.1e-3}, 1000, (Answer.YES, Ground.READOUT)),
+        ({"squared_signal": 2.9e-3}, 1000, (Answer.YES, Ground.READOUT)),
+        ({"squared_signal": 2.9e-2}, 100, (Answer.UNDECIDED, Ground.NOTHING)),
+        (UNREAD | {"squared_signal": 2.9e-3}, 1000, (Answer.NO, Ground.SIGNAL)),
+        (UNREAD | {"squared_signal": 3.1e-3}, 1000, (Answer.UNDECIDED, Ground.NOTHING)),
         ({"up_to": True}, 1000, (Answer.UNDECIDED, Ground.NOTHING)),
         ({"up_to": True, "horizon": 9}, FEW_UPDATES, (Answer.NO, Ground.HORIZON)),
         ({"up_to": True, "horizon": 9}, FEW_UPDATES + 1, (Answer.UNDECIDED, Ground.NOTHING)),

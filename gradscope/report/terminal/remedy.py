@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -86,15 +87,23 @@ def forecast_answer(found: Sequence[Expectation]) -> str:
     words = {Answer.YES: "learns", Answer.NO: "hardly learns", Answer.UNDECIDED: "is undecided on"}
     for answer, verb in words.items():
         lags = [each.lag for each in found if each.answer(updates)[0] is answer]
-        if lags:
-            span = (
-                f"a lag of {steps(lags[0])}" if len(lags) == 1 else f"lags {lags[0]} to {lags[-1]}"
-            )
-            said.append(f"{verb} {span}")
+        if len(lags) == 1:
+            said.append(f"{verb} a lag of {steps(lags[0])}")
+        elif lags:
+            said.append(f"{verb} lags {_spans(lags, [each.lag for each in found])}")
     promised = [each.promised_error(updates) or 0.0 for each in found]
     if any(promised):
         said[0] += f" to an error of at most {number(max(promised), 2)} of the baseline's"
     return f"In {updates:,} updates it {', '.join(said)}"
+
+
+def _spans(lags: Sequence[int], among: Sequence[int]) -> str:
+    """Return lags as spans, each of neighbours among those that were asked about."""
+    places = [among.index(lag) for lag in lags]
+    by_shift = groupby(enumerate(places), lambda numbered: numbered[1] - numbered[0])
+    runs = [[place for _, place in run] for _, run in by_shift]
+    ends = [dict.fromkeys((str(among[run[0]]), str(among[run[-1]]))) for run in runs]
+    return " and ".join(" to ".join(each) for each in ends)
 
 
 TITLES = ("change", "R²", "error", "by seed", "reach", "rate", "outcome")
@@ -104,6 +113,9 @@ def trial_page(trial: Trial, screen: Screen, *, explain: bool = False) -> Render
     """Return the answer, the ranking, the command of the best and, on request, the decision."""
     parts = [*opening(trial_answer(trial), trial_about(trial), screen)]
     parts += [table_of(TITLES, trial_table(trial), screen, gap=1, left={"change", "outcome"})]
+    unknown = trial.nothing.candidate.readout
+    if unknown.score is None:
+        parts += [Text(f"No R²: {unknown.why_null}.")]
     if (command := winner_command(trial)) is not None:
         use = ["Use it, or save the trained network by --apply FILE:"]
         parts += [Text(), *bullets("What to do", use, screen, [command])]

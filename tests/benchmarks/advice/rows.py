@@ -8,18 +8,24 @@ import io
 import json
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from importlib import import_module
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gradscope.cli.app import run
+from gradscope.sweep.executors import available_cores
 
 FOLDER = Path(__file__).parent
 
 SEEDS = (0, 1, 2)
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,12 @@ def at_least(name: str, kept: int, of: int, least: float) -> Row:
     """Return the row of a promise that was kept so often and must be by this part of all."""
     wanted = f"≥ {least:.0%}" if least < 1.0 else "all"
     return Row(name, f"{kept} of {of}", wanted, met=of > 0 and kept >= least * of)
+
+
+def mapped(function: Callable[[Given], Made], items: Iterable[Given]) -> list[Made]:
+    """Return what a function of this folder makes of each item, in order, computed on all cores."""
+    with ProcessPoolExecutor(available_cores(), get_context("spawn")) as pool:
+        return list(pool.map(function, items))
 
 
 def row_makers() -> dict[str, Callable[..., Iterator[Row]]]:
