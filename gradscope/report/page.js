@@ -91,6 +91,7 @@ function way(xs, ys, X, Y, most) {
 const svg = (width, height, inside) => `<svg viewBox="0 0 ${width} ${height}" width="${width}">${inside}</svg>`;
 const word = (x, y, text, look = "") => `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" ${look}>${escaped(text)}</text>`;
 const line = (x1, y1, x2, y2, look) => `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}" class="${look}"/>`;
+const dot = (x, y, r, look) => `<circle cx="${x}" cy="${y}" r="${r}" class="${look}"/>`;
 const rect = (x, y, width, height, look) =>
   `<rect x="${x}" y="${y}" width="${Math.max(width, 0)}" height="${Math.max(height, 0)}" class="${look}"/>`;
 const END = 'text-anchor="end"', MIDDLE = 'text-anchor="middle"';
@@ -120,7 +121,7 @@ function chart(host, { x, y, curves = [], under, over, at, pick, read, tall = 0.
   inside += word(2, 13, y.label, 'class="soft"') + `<g clip-path="url(#${host.id}-clip)">`;
   for (const { xs, ys, low, high, look, dots } of curves) {
     if (low) inside += `<path class="band ${look}" d="${way([...xs, ...xs.slice().reverse()], [...low, ...high.slice().reverse()], X, Y, 4 * W)}"/>`;
-    if (dots) xs.forEach((each, k) => { if (Number.isFinite(ys[k])) inside += `<circle cx="${X(each)}" cy="${Y(ys[k])}" r="3.5" class="dot ${look}"/>`; });
+    if (dots) xs.forEach((each, k) => { if (Number.isFinite(ys[k])) inside += dot(X(each), Y(ys[k]), 3.5, `dot ${look}`); });
     else inside += `<path class="curve ${look}" d="${way(xs, ys, X, Y, 2 * W)}"/>`;
   }
   if (at >= x.low && at <= x.high) inside += line(X(at), top, X(at), H - bottom, "lag");
@@ -154,6 +155,7 @@ function chart(host, { x, y, curves = [], under, over, at, pick, read, tall = 0.
 
 /** A row for each name: a bar from one place to another, dots, a tick, and a word behind. */
 function rows(host, { x, lines, pick }) {
+  if (!lines.length) return;
   const W = Math.max(host.clientWidth, 200), longest = Math.max(...lines.map((each) => each.name.length));
   const left = Math.min(14 + 6.4 * longest, W * 0.44), right = 20 + 6.8 * Math.max(...lines.map((each) => each.text.length));
   const X = (v) => left + ((Math.min(v, x.high) - x.low) / (x.high - x.low || 1)) * (W - left - right);
@@ -165,7 +167,7 @@ function rows(host, { x, lines, pick }) {
     const name = each.name.length > fits ? `…${each.name.slice(1 - fits)}` : each.name;
     inside += `<g data-row="${k}">${rect(0, y - 3, W, 26, "row")}${word(left - 8, y + 14, name, `${END} class="${bold ? "bold" : ""}"`)}`;
     if (Number.isFinite(to)) inside += rect(X(Math.min(from, to)), y + 2, Math.abs(X(to) - X(from)), 16, `bar ${look}`);
-    for (const v of dots) inside += `<circle cx="${X(v)}" cy="${y + 10}" r="3.5" class="dot ${look}"/>`;
+    for (const v of dots) inside += dot(X(v), y + 10, 3.5, `dot ${look}`);
     if (Number.isFinite(tick)) inside += line(X(tick), y - 1, X(tick), y + 21, "tick");
     inside += word(Math.max(X(Math.max(from, to ?? 0, ...dots)), X(0)) + 8, y + 14, each.text, `class="${bold ? "bold" : ""}"`) + "</g>";
   });
@@ -238,18 +240,25 @@ const FIGURES = {
     const far = Math.min(longest, Math.ceil(1.15 * Math.max(needed || 0, mark ? mark[0] : 0, 6)));
     const stride = Math.ceil(far / Math.max(Math.floor(W / 46), 5)), X = (back) => W - 26 - (back / far) * (W - 52);
     const shown = Array.from({ length: Math.floor(far / stride) + 1 }, (_, k) => k * stride);
-    const at = (back) => (back ? median[back - 1] ?? -Infinity : 0), strength = (back) => Math.min(Math.max(1 + at(back) / DARKEST, 0.06), 1);
+    const at = (back) => (back ? median[back - 1] ?? -Infinity : 0);
+    const strength = (back, least) => Math.min(Math.max(1 + at(back) / DARKEST, least), 1);
     let inside = word(W - 6, 14, "error enters here ↓", `${END} class="soft"`) + word(6, 14, "← gradient flows back", 'class="soft"');
     shown.forEach((back, k) => {
       const before = shown[k + 1];
-      if (before) inside += `<path d="M${X(back) - 11} 40H${X(before) + 15}m5 -4l-7 4l7 4" class="arrow ${at(before) > 0.5 ? "exploding" : ""}" opacity="${strength(before)}"/>`;
-      inside += line(X(back), 72, X(back), 54, "input") + `<g class="node" opacity="${Math.max(strength(back), 0.25)}"><circle cx="${X(back)}" cy="40" r="9"/></g>`;
+      const arrow = `M${X(back) - 11} 40H${X(before) + 15}m5 -4l-7 4l7 4`, look = at(before) > 0.5 ? "exploding" : "";
+      if (before) inside += `<path d="${arrow}" class="arrow ${look}" opacity="${strength(before, 0.06)}"/>`;
+      inside += line(X(back), 72, X(back), 54, "input");
+      inside += `<g class="node" opacity="${strength(back, 0.25)}">${dot(X(back), 40, 9, "")}</g>`;
     });
-    const soft = 'class="soft"', labels = [[0, "h_T"], [far, `h_T−${far}`]];
-    if (needed && needed <= far) inside += line(X(needed), 82, X(needed), 52, "needed") + `<path d="M${X(needed)} 48l-5 9h10z" class="needed"/>`
-      + word(Math.min(Math.max(X(needed), 118), W - 118), 98, `the task needs this input: ${needed} back`, `${MIDDLE} class="needs"`);
-    if (state.lag <= far) inside += `<circle cx="${X(state.lag)}" cy="40" r="13" class="ring"/>`;
-    for (const [back, text] of labels) if (Math.abs(X(back) - X(needed || 0)) > 170 || !needed) inside += word(X(back), 90, text, `${MIDDLE} ${soft}`);
+    if (needed && needed <= far) {
+      inside += line(X(needed), 82, X(needed), 52, "needed") + `<path d="M${X(needed)} 48l-5 9h10z" class="needed"/>`;
+      const text = `the task needs this input: ${needed} back`;
+      inside += word(Math.min(Math.max(X(needed), 118), W - 118), 98, text, `${MIDDLE} class="needs"`);
+    }
+    if (state.lag <= far) inside += dot(X(state.lag), 40, 13, "ring");
+    for (const [back, text] of [[0, "h_T"], [far, `h_T−${far}`]]) {
+      if (!needed || Math.abs(X(back) - X(needed)) > 170) inside += word(X(back), 90, text, `${MIDDLE} class="soft"`);
+    }
     host.innerHTML = svg(W, 104, inside);
     host.firstChild.onclick = (event) => {
       const of = host.firstChild.getBoundingClientRect();
@@ -265,30 +274,32 @@ const FIGURES = {
     chart(host, { curves: drawn, at: state.lag, pick: setLag, tall: 0.56,
       x: { label: "steps back in time", low: 0, high: shown.lag[shown.lag.length - 1] },
       y: { label: "σ_max(∂h_T/∂h_T−ℓ)", low: Math.min(low, -4) * 1.06, high: Math.max(high, 4) * 1.06, log: true, corridor: true },
-      under: ({ X, Y, left, right, top, bottom }) => rect(left, Y(3), right - left, Y(-3) - Y(3), "corridor") + line(left, Y(ISLAND.threshold), right, Y(ISLAND.threshold), "threshold") + (now.gap
-        ? rect(X(now.mark[0]), top, Math.min(X(now.needed), right) - X(now.mark[0]), bottom - top, "gap") : ""),
+      under: ({ X, Y, left, right, top, bottom }) => rect(left, Y(3), right - left, Y(-3) - Y(3), "corridor")
+        + line(left, Y(ISLAND.threshold), right, Y(ISLAND.threshold), "threshold")
+        + (now.gap ? rect(X(now.mark[0]), top, Math.min(X(now.needed), right) - X(now.mark[0]), bottom - top, "gap") : ""),
       over({ X, Y, left, right, top, bottom }) {
-        let inside = "";
-        if (now.needed && X(now.needed) <= right) inside += line(X(now.needed), top, X(now.needed), bottom, "needed");
-        if (now.needed && X(now.needed) <= right) inside += word(X(now.needed) + (X(now.needed) > right - 110 ? -5 : 5), top + 13, `task needs ${now.needed}`,
-          `class="needs" ${X(now.needed) > right - 110 ? END : ""}`);
-        const value = shown.log10_median[state.lag - 1];
-        if (now.mark) {
-          const [lag, text] = now.mark, x = X(lag), y = Y(shown.log10_median[lag - 1]), held = now.gap && Math.min(X(now.needed), right) - left > 7 * now.gap.length, down = bottom - (held ? 30 : 10);
-          const falls = now.regime !== "exploding", room = x - left > 7 * text.length;
-          const [tx, ty] = falls ? [room ? x - 8 : left + 8, room ? y + 22 : down] : [x - 8, y - 10];
-          inside += (falls && !room ? line(x, y, left + 40, down - 13, "leader") : "") + `<circle cx="${x}" cy="${y}" r="5" class="crossing ${now.regime}"/>`
-            + word(tx, ty, text, `class="name ${now.regime}" ${room || (!falls && x - left > 7 * text.length) ? END : ""}`);
-          if (held) inside += word(Math.min(X(now.needed), right) - 6, bottom - 10, now.gap, `class="needs" ${END}`);
+        const value = shown.log10_median[state.lag - 1], needs = Math.min(X(now.needed), right), late = needs > right - 110;
+        const held = now.gap && needs - left > 7 * now.gap.length; // There is room for these words.
+        let inside = Number.isFinite(value) ? dot(X(state.lag), Y(value), 4, "at") : "";
+        if (now.needed && X(now.needed) <= right) {
+          inside += line(needs, top, needs, bottom, "needed");
+          inside += word(needs + (late ? -5 : 5), top + 13, `task needs ${now.needed}`, `class="needs" ${late ? END : ""}`);
         }
-        return inside + (Number.isFinite(value) ? `<circle cx="${X(state.lag)}" cy="${Y(value)}" r="4" class="at"/>` : "");
+        if (held) inside += word(needs - 6, bottom - 10, now.gap, `class="needs" ${END}`);
+        if (!now.mark) return inside;
+        const [lag, text] = now.mark, x = X(lag), y = Y(shown.log10_median[lag - 1]), room = x - left > 7 * text.length;
+        const falls = now.regime !== "exploding", down = bottom - (held ? 30 : 10), look = `class="name ${now.regime}"`;
+        if (falls && !room) inside += line(x, y, left + 40, down - 13, "leader") + word(left + 8, down, text, look);
+        else inside += word(x - 8, y + (falls ? 22 : -10), text, `${look} ${room ? END : ""}`);
+        return inside + dot(x, y, 5, `crossing ${now.regime}`);
       } });
   },
   causes(host) {
     const found = stageOf(TABLES.causes), total = found.total_nats_per_step[0];
     let sum = 0;
-    const lines = Object.keys(labels).map((name) => ({ name, v: (found[`${name}_nats_per_step`] || [0])[0] })).filter(({ v }) => Math.abs(v) >= 0.005)
-      .map(({ name, v }) => ({ name: labels[name], from: sum, to: (sum += v), look: v > 0 ? "exploding" : "vanishing", text: short(v), bold: name === stages[state.stage].main }));
+    const lines = Object.keys(labels).map((name) => [name, (found[`${name}_nats_per_step`] || [0])[0]])
+      .filter(([, v]) => Math.abs(v) >= 0.005).map(([name, v]) => ({ name: labels[name], from: sum, to: (sum += v),
+        look: v > 0 ? "exploding" : "vanishing", text: short(v), bold: name === stages[state.stage].main }));
     lines.push({ name: "growth", from: 0, to: total, look: "total", text: short(total), bold: true });
     const [low, high] = extent([lines.flatMap((each) => [each.from, each.to]), [0]]);
     rows(host, { x: { label: "← shrinks · nats per step · grows →", low, high: high > low ? high : low + 0.1 }, lines });
@@ -307,37 +318,47 @@ const FIGURES = {
       read: (x, y) => `${entries[(n - 1 - unit(y)) * n + unit(x)] < 0 ? "−" : ""}${power(log(unit(x), unit(y)))}` });
   },
   saturation(host) {
-    const bins = Object.keys(TABLES.saturation).slice(1), steps = TABLES.saturation.step.length, most = Math.max(...bins.map((each) => Math.max(...TABLES.saturation[each])));
-    chart(host, { x: { label: "step", low: 0.5, high: steps + 0.5 }, y: { label: "slope, part of its ceiling", low: 0, high: 1 }, at: ISLAND.steps - state.lag,
-      under: (box) => raster(box, steps, bins.length, (at, row) => [...LOST, (255 * TABLES.saturation[bins[row]][at]) / most]),
-      read: (x, y) => `step ${Math.round(x)}: ${short(100 * TABLES.saturation[bins[Math.min(Math.floor(y * bins.length), bins.length - 1)]][Math.min(Math.round(x), steps) - 1])} %` });
+    const [steps, ...bins] = Object.values(TABLES.saturation), most = extent(bins)[1], T = steps.length;
+    const part = (up) => bins[Math.min(Math.floor(up * bins.length), bins.length - 1)];
+    chart(host, { x: { label: "step", low: 0.5, high: T + 0.5 }, y: { label: "slope, part of its ceiling", low: 0, high: 1 }, at: ISLAND.steps - state.lag,
+      under: (box) => raster(box, T, bins.length, (at, row) => [...LOST, (255 * bins[row][at]) / most]),
+      read: (x, y) => `step ${Math.round(x)}: ${short(100 * part(y)[Math.min(Math.max(Math.round(x), 1), T) - 1])} % of units` });
   },
   map(host) {
-    const { later, earlier, log10_norm: log } = TABLES.map, times = [0, ...values(TABLES.map, "later")].sort((a, b) => a - b), n = times.length;
-    const place = new Map(times.map((each, at) => [each, at])), of = new Map(Array.from(later, (t, k) => [place.get(t) * n + place.get(earlier[k]), log[k]]));
+    const { later, earlier, log10_norm: log } = TABLES.map;
+    const times = [0, ...values(TABLES.map, "later")].sort((a, b) => a - b), n = times.length;
+    const place = new Map(times.map((each, at) => [each, at]));
+    const of = new Map(Array.from(later, (t, k) => [place.get(t) * n + place.get(earlier[k]), log[k]]));
     const last = times[n - 1], near = (v) => Math.min(Math.round((v / last) * (n - 1)), n - 1);
     chart(host, { x: { label: "earlier state k", low: 0, high: last }, y: { label: "later state t", low: 0, high: last }, tall: 1,
       under: (box) => raster(box, n, n, (at, row) => (row > at ? diverging(of.get(row * n + at) ?? -9) : null)),
       over: ({ X, Y }) => line(X(0), Y(state.lag), X(last - state.lag), Y(last), "lag"),
-      read: (x, y) => (near(y) > near(x) ? `t ${times[near(y)]}, k ${times[near(x)]}: ${power(of.get(near(y) * n + near(x)) ?? -Infinity)}` : ""), pick: (x, y) => setLag(y - x) });
+      pick: (x, y) => setLag(y - x), read: (x, y) => near(y) > near(x)
+        ? `t ${times[near(y)]}, k ${times[near(x)]}: ${power(of.get(near(y) * n + near(x)) ?? -Infinity)}` : "" });
   },
   theory(host) {
     const { theory, rate_nats_per_step: rate, applies } = TABLES.theory, measured = stageOf(TABLES.causes).total_nats_per_step[0];
-    const lines = theory.map((name, k) => ({ name: name.replaceAll("-", " "), dots: finite([rate[k]]), tick: measured, text: short(rate[k]), look: applies[k] === "True" ? "c0" : "pale" }));
+    const lines = theory.map((name, k) => ({ name: name.replaceAll("-", " "), dots: finite([rate[k]]), tick: measured,
+      text: short(rate[k]), look: applies[k] === "True" ? "c0" : "pale" }));
     const [low, high] = extent([finite(rate), [measured || 0, 0]]);
     rows(host, { x: { label: "nats per step (line: measured)", low, high }, lines });
   },
   trial(host) {
-    const lines = values(TABLES.trial, "change").map((name) => ({ name, of: part(TABLES.trial, "change", name) })).map(({ name, of }) => ({ name, dots: finite(of.relative_error), of }))
-      .filter(({ dots }) => dots.length).map(({ name, dots, of }) => ({ name, dots, tick: dots.reduce((a, b) => a + b) / dots.length, text: of.outcome[0], look: of.outcome[0] === "helps" ? "stable" : "pale", bold: of.outcome[0] === "helps" }));
+    const lines = values(TABLES.trial, "change").map((name) => {
+      const { outcome: [text], relative_error: errors } = part(TABLES.trial, "change", name), dots = finite(errors), bold = text === "helps";
+      return { name, dots, tick: dots.reduce((a, b) => a + b, 0) / dots.length, text, bold, look: bold ? "stable" : "pale" };
+    }).filter(({ dots }) => dots.length);
     rows(host, { x: { label: "error / baseline (line: mean)", low: 0, high: extent(lines.map((each) => each.dots))[1] * 1.02 }, lines });
   },
   reach(host) {
-    const { network, steps, horizon, required_lag: needed, regime } = TABLES.reach, keys = network.map((each, k) => `${each}, ${steps[k]} steps`);
-    const lines = [...new Set(keys)].map((name) => ({ name, of: [...keys.keys()].filter((k) => keys[k] === name) })).map(({ name, of }) => {
-      const reached = of.map((k) => horizon[k] || steps[k]).sort((a, b) => a - b), middle = (reached[(reached.length - 1) >> 1] + reached[reached.length >> 1]) / 2;
-      const beyond = 2 * of.filter((k) => !horizon[k]).length > of.length;
-      return { name, of, to: middle, dots: of.length > 1 ? reached : [], tick: needed[of[0]], look: regime[of[of.length >> 1]], text: `${beyond ? ">" : ""}${short(middle)}` };
+    const { network, steps, horizon, required_lag: needed, regime } = TABLES.reach;
+    const keys = network.map((each, k) => `${each}, ${steps[k]} steps`);
+    const lines = [...new Set(keys)].map((name) => {
+      const of = [...keys.keys()].filter((k) => keys[k] === name), half = of.length >> 1;
+      const reached = of.map((k) => horizon[k] || steps[k]).sort((a, b) => a - b);
+      const to = (reached[(of.length - 1) >> 1] + reached[half]) / 2, beyond = of.filter((k) => !horizon[k]).length > half;
+      return { name, of, to, dots: of.length > 1 ? reached : [], tick: needed[of[0]], look: regime[of[half]],
+        text: `${beyond ? ">" : ""}${short(to)}` };
     });
     rows(host, { x: { label: "steps back", low: 0, high: extent([steps])[1] }, lines, pick: (row) => set({ cell: lines[row].of[0] }) });
   },
@@ -346,8 +367,10 @@ const FIGURES = {
     const at = new Map(of.x.map((each, k) => [each + n * of.y[k], k])), near = (a, b) => at.get(Math.round(a) + n * Math.round(b));
     const find = (a, b) => { const k = near(a, b); if (k !== undefined && of.cell[k] !== state.cell) set({ cell: of.cell[k] }); return k; };
     chart(host, { x: { ...x, low: -0.5, high: n - 0.5 }, y: { ...y, low: -0.5, high: m - 0.5 }, tall: 0.7,
-      under: (box) => raster(box, n, m, (a, b) => (at.has(a + n * b) ? diverging(((of.rate_nats_per_step[at.get(a + n * b)] ?? -9) * DARKEST) / RATE_END) : null)),
-      over: ({ X, Y }) => of.cell.map((each, k) => each === state.cell ? rect(X(of.x[k] - 0.5), Y(of.y[k] + 0.5), X(1) - X(0), Y(0) - Y(1), "chosen") : "").join(""),
+      under: (box) => raster(box, n, m, (a, b) => near(a, b) === undefined ? null
+        : diverging(((of.rate_nats_per_step[near(a, b)] ?? -9) * DARKEST) / RATE_END)),
+      over: ({ X, Y }) => of.cell.map((each, k) => each === state.cell
+        ? rect(X(of.x[k] - 0.5), Y(of.y[k] + 0.5), X(1) - X(0), Y(0) - Y(1), "chosen") : "").join(""),
       read: (a, b) => { const k = find(a, b); return k === undefined ? "no result" : `${short(of.rate_nats_per_step[k])} nats per step`; } });
   },
   gradient: curves("gradient", { mark: "step" }), slopes: curves("slopes", { y: ["median"], low: "p05", high: "p95", mark: "step" }),
