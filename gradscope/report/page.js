@@ -225,6 +225,7 @@ const curves = (name, { x, y, by, log, mark, words: said = [], dots, low, high, 
   if (!(a <= b)) [a, b] = [-1, 1];
   if (!(c <= d)) [c, d] = [0, 1];
   if (rest) [a, b] = [0, rest];
+  if (dots) [c, d] = [c - 0.04 * (d - c), d + 0.04 * (d - c)];
   if (square) { d = b = Math.max(-a, b, -c, d, 1) * 1.05; a = c = -b; }
   const pad = square ? 0 : (b - a || 1) * 0.06, at = { lag: state.lag, step: ISLAND.steps - state.lag }[mark];
   const plain = (text) => text.replace(/^log10_/, "").replaceAll("_", " ");
@@ -332,7 +333,7 @@ const FIGURES = {
     const last = times[n - 1], near = (v) => Math.min(Math.round((v / last) * (n - 1)), n - 1);
     chart(host, { x: { label: "earlier state k", low: 0, high: last }, y: { label: "later state t", low: 0, high: last }, tall: 1,
       under: (box) => raster(box, n, n, (at, row) => (row > at ? diverging(of.get(row * n + at) ?? -9) : null)),
-      over: ({ X, Y }) => line(X(0), Y(state.lag), X(last - state.lag), Y(last), "lag"),
+      over: ({ X, Y }) => line(X(0), Y(state.lag), X(last - state.lag), Y(last), "lag over"),
       pick: (x, y) => setLag(y - x), read: (x, y) => near(y) > near(x)
         ? `t ${times[near(y)]}, k ${times[near(x)]}: ${power(of.get(near(y) * n + near(x)) ?? -Infinity)}` : "" });
   },
@@ -401,6 +402,7 @@ function set(changes) {
   const said = `${state.lag} back: σ_max ${power(median[at])} (5–95 %: ${power(low[at])} to ${power(high[at])})`;
   Object.assign(document.getElementById("lag"), { value: state.lag, max: longest, ariaValueText: said });
   document.getElementById("said").textContent = said;
+  document.body.classList.toggle("earlier", state.stage < stages.length - 1); // Sentences are of the last stage.
   document.querySelectorAll("[name=stage]").forEach((each, k) => { each.checked = k === state.stage; });
   history.replaceState(null, "", `#lag=${state.lag}&stage=${state.stage}`);
 }
