@@ -3,7 +3,7 @@
 "use strict";
 const ISLAND = JSON.parse(document.getElementById("island").textContent);
 const { stages = [], labels = {} } = ISLAND;
-const TYPES = { u2: Uint16Array, f4: Float32Array, f8: Float64Array };
+const TYPES = { f4: Float32Array, f8: Float64Array };
 const MOST_CELLS = 64; // A larger matrix is shown by the means of its blocks.
 
 /** A column: a list as it is, words by their places in a list, or little-endian numbers. */
@@ -253,7 +253,7 @@ const FIGURES = {
     });
     if (needed && needed <= far) {
       inside += line(X(needed), 82, X(needed), 52, "needed") + `<path d="M${X(needed)} 48l-5 9h10z" class="needed"/>`;
-      const text = `the task needs this input: ${needed} back`;
+      const text = `this input is needed: ${needed} back`;
       inside += word(Math.min(Math.max(X(needed), 118), W - 118), 98, text, `${MIDDLE} class="needs"`);
     }
     if (state.lag <= far) inside += dot(X(state.lag), 40, 13, "ring");
@@ -284,7 +284,7 @@ const FIGURES = {
         let inside = Number.isFinite(value) ? dot(X(state.lag), Y(value), 4, "at") : "";
         if (now.needed && X(now.needed) <= right) {
           inside += line(needs, top, needs, bottom, "needed");
-          inside += word(needs + (late ? -5 : 5), top + 13, `task needs ${now.needed}`, `class="needs" ${late ? END : ""}`);
+          inside += word(needs + (late ? -5 : 5), top + 13, `needed: ${now.needed}`, `class="needs" ${late ? END : ""}`);
         }
         if (held) inside += word(needs - 6, bottom - 10, now.gap, `class="needs" ${END}`);
         if (!now.mark) return inside;

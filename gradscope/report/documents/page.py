@@ -1,7 +1,7 @@
 """The numbers of an HTML page, once, for its script: the rows of every table as columns.
 
-A column is a list where it is short, else little-endian binary numbers in base64 (float32, where
-they fit, float64 or whole numbers), or words by their places in a list.
+A column is a list where it is short, else little-endian numbers in base64 (float32 where they fit,
+else float64); words are places in a list of them.
 """
 
 import base64
@@ -17,7 +17,7 @@ from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.singular_values import singular_values
 from gradscope.model.elman import ElmanParameters
-from gradscope.names import StateName
+from gradscope.names import Regime, StateName
 from gradscope.report.documents.rows import Rows, comparison_rows, transposed
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.words.cells import CAUSE_LABELS, short_name
@@ -42,24 +42,16 @@ PROFILE_COLUMNS, PROFILE_POINTS = ("cell", "lag", "log10_median"), 32
 
 def packed(values: Sequence[Any]) -> Any:
     """Return a column as the page's script reads it."""
-    words = any(isinstance(each, str | bool) for each in values)
+    if any(isinstance(each, str | bool) for each in values):
+        words = ["" if each is None else str(each) for each in values]
+        known = list(dict.fromkeys(words))
+        return {"words": known, "at": packed([known.index(each) for each in words])}
     if len(values) <= SHORT:
-        return list(map(str, values)) if words and None not in values else plain(list(values))
-    if words:
-        known = list(dict.fromkeys("" if each is None else str(each) for each in values))
-        places = {word: at for at, word in enumerate(known)}
-        at = [places["" if each is None else str(each)] for each in values]
-        return {"words": known, "at": {"f4": _base64(np.array(at), "<f4")}}
+        return plain(list(values))
     array = np.array(values, dtype=np.float64)
     sizes = np.abs(array[np.isfinite(array) & (array != 0.0)])
-    whole = np.isfinite(array).all() and bool(((array % 1.0 == 0.0) & (array >= 0.0)).all())
     kind = "f4" if sizes.max(initial=1.0) < 1e37 and sizes.min(initial=1.0) > 1e-37 else "f8"
-    kind = "u2" if whole and array.max(initial=0.0) < 2**16 else kind
-    return {kind: _base64(array, f"<{kind}")}
-
-
-def _base64(array: Any, kind: str) -> str:
-    return base64.b64encode(np.asarray(array).astype(kind).tobytes()).decode("ascii")
+    return {kind: base64.b64encode(array.astype(f"<{kind}").tobytes()).decode("ascii")}
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
@@ -88,12 +80,12 @@ def _stage(analysis: Analysis, stage: Stage) -> dict[str, Any]:
     verdict, mark, gap = stage.verdict, None, ""
     above, main = map(verdict.reason, (ReasonCode.ABOVE_THRESHOLD, ReasonCode.MAIN_CAUSE))
     needed = verdict.required_lag
-    if verdict.horizon is not None:
+    if above is not None and (verdict.horizon is None or verdict.regime is Regime.EXPLODING):
+        mark = [above.numbers["lag"], f"too large after {steps(above.numbers['lag'])}"]
+    elif verdict.horizon is not None:
         mark = [verdict.horizon, f"gone after {steps(verdict.horizon)}"]
         if needed is not None and needed > verdict.horizon:
             gap = f"{steps(needed - verdict.horizon)} out of reach"
-    elif above is not None:
-        mark = [above.numbers["lag"], f"too large after {steps(above.numbers['lag'])}"]
     return {
         "name": str(stage.name),
         "title": stage_title(stage.name, analysis.training),
