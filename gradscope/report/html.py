@@ -182,7 +182,7 @@ def _page(
     subject: str,
     settings: Mapping[str, Any],
     made_by: Mapping[str, Any],
-    sections: Mapping[str, tuple[str, str | list[str]]],
+    sections: Mapping[str, tuple[str, Sequence[str]]],
     numbers: Mapping[str, Any],
     terms: Mapping[str, str] = MappingProxyType({}),
 ) -> str:

@@ -334,7 +334,7 @@ def test_the_lag_moves_all_that_depends_on_it_and_the_address_keeps_it(
                 assert (float(text) if number else text) == expected or value is False
 
 
-NETWORKS = {
+NETWORKS: dict[str, dict[str, Any]] = {
     "tanh": {},
     "leaky": {"leak": 0.3},
     "before": {"leak": 0.3, "state": "pre"},
@@ -343,7 +343,14 @@ NETWORKS = {
 
 
 def test_the_matrix_in_the_page_is_that_of_the_library(tmp_path: Path) -> None:
-    few = {"steps": 12, "hidden": 6, "sequences": 2, "batch": 2, "updates": 2, "burn_in": 0}
+    few: dict[str, Any] = {
+        "steps": 12,
+        "hidden": 6,
+        "sequences": 2,
+        "batch": 2,
+        "updates": 2,
+        "burn_in": 0,
+    }
     made = {
         name: gradscope.analyze(gradscope.Settings(**{**few, **settings}))
         for name, settings in NETWORKS.items()

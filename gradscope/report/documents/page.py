@@ -81,7 +81,8 @@ def _stage(analysis: Analysis, stage: Stage) -> dict[str, Any]:
     above, main = map(verdict.reason, (ReasonCode.ABOVE_THRESHOLD, ReasonCode.MAIN_CAUSE))
     needed = verdict.required_lag
     if above is not None and (verdict.horizon is None or verdict.regime is Regime.EXPLODING):
-        mark = [above.numbers["lag"], f"too large after {steps(above.numbers['lag'])}"]
+        lag: Any = above.numbers["lag"]
+        mark = [lag, f"too large after {steps(lag)}"]
     elif verdict.horizon is not None:
         mark = [verdict.horizon, f"gone after {steps(verdict.horizon)}"]
         if needed is not None and needed > verdict.horizon:
