@@ -47,7 +47,7 @@ SEQUENCE_SETTINGS = settings_of(Group.SEQUENCES)
 JUDGING_SETTINGS = settings_of(Group.JUDGING)
 
 OF_TRAINING = ("validation", *settings_of(Group.TRAINING))
-OF_SCRATCH = (*OF_TRAINING, "init", "input_scale", "center_bias")
+OF_SCRATCH = (*OF_TRAINING, "init", "input_scale", "center_bias", "forget_bias", "chrono")
 """Settings of a drawn network that a file's has, too, where it is trained, or drawn anew."""
 
 OF_DATA = ("column", "sequence_lengths", "embedding")

@@ -72,7 +72,8 @@ def train(
         params, past = flossed.params, flossed.history
         stop, non_finite, updates = past.stop, past.non_finite, updates * (past.stop is Stop.DONE)
     try:
-        for update in tracked(range(1, updates + 1), "training"):
+        doing = "flossing" if limits.exponents else "training"
+        for update in tracked(range(1, updates + 1), doing):
             batch = draw_batch()
             done = _update(params, batch, optimizer, limits, update, fits)
             if isinstance(done, NonFinite):

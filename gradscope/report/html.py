@@ -23,7 +23,7 @@ from gradscope.report.documents.page import (
     store_numbers,
     table,
 )
-from gradscope.report.documents.remedy import trial_rows, winner_command
+from gradscope.report.documents.remedy import trial_made_by, trial_rows, winner_command
 from gradscope.report.documents.rows import Rows, file_of, median_rows
 from gradscope.report.documents.sweep import group_rows
 from gradscope.report.figures.panels import PANELS
@@ -128,7 +128,8 @@ def trial_html(trial: Trial) -> str:
     }
     numbers = {"tables": {"trial": table(*trial_rows(trial))}}
     heads = trial_words.trial_answer(trial), trial_words.trial_about(trial)
-    return _page(*heads, trial.plan.settings.as_dict(), {"command": "try"}, sections, numbers)
+    settings = trial.plan.settings.as_dict()
+    return _page(*heads, settings, trial_made_by(trial), sections, numbers)
 
 
 def comparison_html(comparison: Comparison) -> str:

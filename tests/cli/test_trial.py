@@ -54,7 +54,10 @@ def test_the_page_has_the_winner_its_command_and_what_was_not_tried(
     page = (tmp_path / "try.html").read_text("utf-8")
     assert 'data-figure="trial"' in page
     assert "--input-scale 0.1" in page
-    assert read_document(tmp_path / "try.html")["made_by"] == {"command": "try"}
+    for name in ("try.html", "try.png"):
+        assert read_document(tmp_path / name)["made_by"] == {"command": "try", "seeds": 2}
+        again = error_of(call("rerun", name))
+        assert all(each in again for each in ("gradscope try ", "--updates 10", "--seeds 2"))
     assert len(call(*TRY, "--explain").stdout.splitlines()) > len(lines)
 
 
@@ -224,6 +227,19 @@ def test_from_scratch_is_usual_for_a_file(call: Call, files: tuple[str, ...]) ->
     assert document(call("try", *files, "--json"))["settings"]["start"] == "scratch"
 
 
+def test_a_gated_cell_that_is_drawn_anew_is_tried_with_biases_that_keep_longer(
+    call: Call, files: tuple[str, ...], tmp_path: Path
+) -> None:
+    with np.load(tmp_path / "net.npz") as arrays:
+        gates = {"lstm" + n[3:]: np.tile(arrays[n], (4, 1)) for n in arrays.files if n[0] == "r"}
+        np.savez(tmp_path / "net.npz", **gates, **{"fc.weight": arrays["fc.weight"]})
+    given = [each for each in files if each not in ("--activation", "tanh")]
+    found = document(call("try", *given, "--json"))
+
+    keep = [each for each in found["candidates"] if {*each["changes"]} == {"forget_bias", "chrono"}]
+    assert [each["outcome"] != "not tried" for each in keep] == [True, True]
+
+
 FORECAST = ("forecast", "--hidden", "8", "--sequences", "4", "--batch", "8")
 
 
@@ -245,6 +261,10 @@ def test_a_forecast_answers_for_every_lag_and_number_of_updates(call: Call, tmp_
     assert page.returncode == 0
     assert len(page.stdout.splitlines()) <= 24
     assert (tmp_path / "forecast.png").read_bytes().startswith(b"\x89PNG")
+    again = error_of(call("rerun", "forecast.png"))
+    assert all(
+        each in again for each in ("gradscope forecast ", "--lags 2,40", "--budgets 50,1000")
+    )
 
 
 def test_lags_are_a_list_or_a_range_each_once(call: Call) -> None:

@@ -37,7 +37,14 @@ def forecast_document(found: Sequence[Expectation], settings: Settings) -> Docum
         }
         for each in found
     ]
-    return {**head("forecast", settings.as_dict()), "lags": lags}
+    made_by = forecast_made_by(found)
+    return {**head("forecast", settings.as_dict()), "made_by": made_by, "lags": lags}
+
+
+def forecast_made_by(found: Sequence[Expectation]) -> dict[str, str]:
+    """Return what ``made_by`` says of a forecast."""
+    asked = {"lags": [each.lag for each in found], "budgets": found[0].updates}
+    return {"command": "forecast", **{name: ",".join(map(str, asked[name])) for name in asked}}
 
 
 def forecast_rows(found: Sequence[Expectation], _settings: Settings) -> Rows:
@@ -70,10 +77,16 @@ def winner_command(trial: Trial) -> str | None:
     return None if winner is None else trial_command(trial.plan.settings, winner.candidate)
 
 
+def trial_made_by(trial: Trial) -> dict[str, Any]:
+    """Return what ``made_by`` says of a trial."""
+    return {"command": "try", "seeds": trial.plan.seeds}
+
+
 def trial_document(trial: Trial) -> Document:
     """Return the ranked candidates, how they were chosen, and the command of the best."""
     return {
         **head("trial", trial.plan.settings.as_dict()),
+        "made_by": trial_made_by(trial),
         "chosen_by_readout": trial.plan.told,
         "interrupted": trial.progress.interrupted,
         "candidates": [

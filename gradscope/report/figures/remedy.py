@@ -8,6 +8,7 @@ import numpy as np
 from gradscope.analysis.settings import Settings
 from gradscope.remedy.forecast import Answer, Expectation
 from gradscope.remedy.trial import Outcome, Trial
+from gradscope.report.documents.remedy import forecast_made_by, trial_made_by
 from gradscope.report.figures import style
 from gradscope.report.figures.style import BLUE, GREY, INK, VERMILLION
 from gradscope.report.terminal.remedy import (
@@ -42,7 +43,7 @@ def forecast_picture(found: Sequence[Expectation], settings: Settings, suffix: s
     axes.set_yticks([each.lag for each in found], [str(each.lag) for each in found])
     axes.minorticks_off()
     style.legend(axes)
-    return style.picture_bytes(figure, suffix, settings.as_dict(), {"command": "forecast"})
+    return style.picture_bytes(figure, suffix, settings.as_dict(), forecast_made_by(found))
 
 
 COLORS = dict.fromkeys(Outcome, GREY) | {Outcome.HELPS: BLUE, Outcome.REFERENCE: INK}
@@ -67,4 +68,4 @@ def trial_picture(trial: Trial, suffix: str) -> bytes:
     axes.set_xlim(0.0, edge * 1.02)
     axes.set_ylim(len(trained) - 0.5, -0.5)
     settings = trial.plan.settings.as_dict()
-    return style.picture_bytes(figure, suffix, settings, {"command": "try"})
+    return style.picture_bytes(figure, suffix, settings, trial_made_by(trial))

@@ -68,6 +68,9 @@ SCHEMAS = {f"gradscope.{noun}": by for noun, by in zip(NOUNS, MadeBy, strict=Fal
 DRAWN_AGAIN: Mapping[MadeBy, str] = {MadeBy.REPORT: "STORE", MadeBy.INSPECT: "FILE"}
 """The other file from which a command draws a picture, as its help page names it."""
 
+REPEATED = ("try", "forecast")
+"""Commands that are named in full rather than run again: they take long, or keep a store."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Recipe:
@@ -97,6 +100,8 @@ def read_recipe(path: Path) -> Recipe:
     made_by = document.get("made_by", {})
     if files := _compared_files(document):
         raise ArchiveError(f"{path} compares files; run again: gradscope compare {' '.join(files)}")
+    if again := _in_full(document):
+        raise ArchiveError(f"{path} is run again by: {again}")
     try:
         command = _command(document)
         source = _source(made_by) if made_by else {}
@@ -155,6 +160,18 @@ def command_words(document: Mapping[str, Any]) -> str:
     except DAMAGE:
         return ""
     return " ".join(words)
+
+
+def _in_full(document: Mapping[str, Any]) -> str:
+    """Return the command of a trial or forecast with all its flags; empty for other documents."""
+    try:
+        command, *options = (made_by := document["made_by"])
+        if made_by[command] not in REPEATED:
+            return ""
+        asked = command_line(Settings.from_dict(document["settings"]), made_by[command])
+        return " ".join([asked, *(f"--{name} {_quoted(str(made_by[name]))}" for name in options)])
+    except DAMAGE:
+        return ""
 
 
 def _source(made_by: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,9 @@ def why(analysis: Analysis) -> list[str]:
     sentences = [reason_sentence(each) for each in stage.verdict.reasons]
     if stage.verdict.reason(ReasonCode.MAIN_CAUSE) is None and stage.causes.total is not None:
         sentences.append(f"The causes add up: {cause_sentence(stage.causes)}.")
-    if readout is not None and readout.score is not None:
+    if readout is not None and readout.score is None:
+        sentences.append(f"R² of a linear readout is not known: {readout.why_null}.")
+    elif readout is not None and readout.score is not None:
         sentences.append(_readout_sentence(analysis, readout.score))
     return sentences
 
