@@ -110,8 +110,8 @@ def __getattr__(name: str) -> "Any":
 
 
 def _page(result: NotebookResult) -> str:
-    """Return what a notebook shows for a result; ``report.html`` makes it when first asked."""
-    made: str = import_module("gradscope.report.html").notebook_page(result)
+    """Return what a notebook shows for a result; ``report.notebook`` makes it when first asked."""
+    made: str = import_module("gradscope.report.notebook").notebook_page(result)
     return made
 
 

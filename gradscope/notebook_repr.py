@@ -2,7 +2,7 @@
 
 IPython asks an object for ``_repr_html_``. Pages and pictures belong to ``report``, which results
 may not import, so a result inherits from ``NotebookResult`` only a slot for the method;
-``gradscope/__init__`` sets it to what loads ``report.html`` when a notebook first asks.
+``gradscope/__init__`` sets it to what loads ``report.notebook`` when a notebook first asks.
 """
 
 # As typing has it; importing typing would double the time of ``gradscope --version``.

@@ -90,8 +90,9 @@ class Stage(CompactRepr):
     ``error`` is the mean step error on held-out sequences (a network from a file of weights: on the
     examined ones); it and ``gradient`` are None where there are no targets. ``growth`` is the
     verdict's rate with the interval that holds it; ``writing`` says how freely it writes,
-    ``parameter_profile`` how far back the parameters act; ``rate_per`` is the growth rate in nats
-    per ``second``, where dt is known, and per ``time_constant``, the longest τ, where units leak.
+    ``parameter_profile`` how far back the parameters act; ``params`` is the network itself;
+    ``rate_per`` is the growth rate in nats per ``second``, where dt is known, and per
+    ``time_constant``, the longest τ, where units leak.
     """
 
     name: StageName
@@ -104,6 +105,7 @@ class Stage(CompactRepr):
     slopes: SlopeSummary
     writing: Writing
     parameter_profile: ParameterProfile
+    params: Cell
     rate_per: Mapping[str, float] = field(default_factory=dict)
 
     @property

@@ -99,6 +99,7 @@ def examine(
         slopes=_summarise_slopes(trajectory, batch),
         writing=writing,
         parameter_profile=parameter_profile(params, few, norms.lags.size, tolerance=tolerance),
+        params=params,
         rate_per={unit: verdict.rate * steps for unit, steps in settings.steps_per.items()},
     )
     return stage, trajectory

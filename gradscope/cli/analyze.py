@@ -32,6 +32,7 @@ from gradscope.weights.readers import READABLE
 if TYPE_CHECKING:
     from gradscope.analysis.checkpoints import Checkpoint
     from gradscope.analysis.results import Analysis
+    from gradscope.report.documents.rows import Rows
 
 EXIT_CHECK_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -69,11 +70,24 @@ def analyze(
     show(place, (analysis,), analysis_page, analysis_document, profile_rows)
     save_run(call.place, analysis, save)
     draw_analysis(place, png, analysis)
-    if html is not None:
+    write_page(call.place, analysis, html)
+    exit_with_status(analysis, fail_on)
+
+
+def write_page(
+    place: Place,
+    analysis: "Analysis",
+    path: Path | None,
+    command: str = "analyze",
+    progress: "Rows | None" = None,
+) -> None:
+    """Write the page of an analysis as ``command`` made it, where asked for."""
+    if path is not None:
+        from gradscope.explain.glossary import DEFINITIONS
         from gradscope.report.html import analysis_html
 
-        write_file(html, analysis_html(analysis).encode(), force=call.place.force)
-    exit_with_status(analysis, fail_on)
+        page = analysis_html(analysis, DEFINITIONS, command, progress)
+        write_file(path, page.encode(), force=place.force)
 
 
 def prepare_pictures(place: Place, png: Sequence[Path] | None, *files: Path | None) -> None:
@@ -147,12 +161,13 @@ def train(
     call: Call,
     load: Load = None,
     png: Figure = None,
+    html: Html = None,
     save: Save = None,
     fail_on: FailWhen = None,
     full: Full = False,
 ) -> None:
     """Train a recurrent network; report error, unclipped gradient norm and memory horizon."""
-    prepare_pictures(call.place, png, save)
+    prepare_pictures(call.place, png, save, html)
     from gradscope.analysis.analyze import analyze as run
     from gradscope.analysis.checkpoints import CheckpointRecorder
     from gradscope.analysis.prepare import prepare
@@ -181,13 +196,16 @@ def train(
     show(place, result, training_page, training_document, checkpoint_rows)
     save_run(call.place, analysis, save)
     draw_analysis(call.place, png, analysis, "train")
+    write_page(call.place, analysis, html, "train", checkpoint_rows(*result))
     exit_with_status(analysis, fail_on)
 
 
 @takes_settings("map", "shares", "spectrum", "verify")
-def spectrum(call: Call, file: WeightsFile = None, load: Load = None, png: Figure = None) -> None:
+def spectrum(
+    call: Call, file: WeightsFile = None, load: Load = None, png: Figure = None, html: Html = None
+) -> None:
     """Show all singular values by lag, the Lyapunov exponents, and what theory predicts."""
-    prepare_pictures(call.place, png)
+    prepare_pictures(call.place, png, html)
     from gradscope.report.documents.analysis import spectrum_document
     from gradscope.report.terminal.spectrum import spectrum_page
 
@@ -197,6 +215,7 @@ def spectrum(call: Call, file: WeightsFile = None, load: Load = None, png: Figur
     call.place.view.require(analysis)
     show(call.place, (analysis,), spectrum_page, spectrum_document, PANELS["singular"].rows)
     draw_analysis(call.place, png, analysis, "spectrum")
+    write_page(call.place, analysis, html, "spectrum")
     exit_with_status(analysis)
 
 

@@ -12,8 +12,8 @@ import typer
 from gradscope.analysis.settings import Settings
 from gradscope.cli.analyze import EXIT_CHECK_FAILED, EXIT_INTERRUPTED
 from gradscope.cli.command import Call, takes_settings
-from gradscope.cli.options import ANALYSIS, DATA, EXECUTION, MODEL, Figure, Given, option
-from gradscope.cli.output import Place, note, progress_bar, show, write_figures
+from gradscope.cli.options import ANALYSIS, DATA, EXECUTION, MODEL, Figure, Given, Html, option
+from gradscope.cli.output import Place, note, progress_bar, show, write_figures, write_file
 from gradscope.cli.sweep import WorkerCount
 from gradscope.errors import SettingError
 from gradscope.names import CellName, ExecutorName
@@ -72,12 +72,13 @@ def compare(  # noqa: PLR0913 (each is a flag)
     seeds: Seeds = None,
     workers: WorkerCount = None,
     png: Figure = None,
+    html: Html = None,
     fail_on: FailWhen = None,
 ) -> None:
     """Compare cells, activations and sequence lengths over several seeds, all other settings
     equal; or networks in files: whether the others are better or worse than the first.
     """
-    call.place.prepare(figures=png)
+    call.place.prepare(html, figures=png)
     cell_names = parse_values("cell", cells or "elman", "--cell")
     usual = "tanh,sigmoid" if cell_names == (CellName.ELMAN,) else "tanh"
     activation_names = parse_values("activation", activations or usual, "--activation")
@@ -93,13 +94,13 @@ def compare(  # noqa: PLR0913 (each is a flag)
         from gradscope.sweep.compare import cells_of_files
 
         given = call.values(**{name: first[name] for name, text in texts.items() if text})
-        run_comparison(call.place, cells_of_files(files, given), axes, png, fail_on=fail_on)
+        run_comparison(call.place, cells_of_files(files, given), axes, png, html, fail_on=fail_on)
         return
     if fail_on is not None:
         raise SettingError("--fail-on worse is about files: name two or more")
     from gradscope.analysis.prepare import resolve
 
-    run_comparison(call.place, resolve(call.values(**first)), axes, png, workers)
+    run_comparison(call.place, resolve(call.values(**first)), axes, png, html, workers)
 
 
 def run_comparison(
@@ -107,6 +108,7 @@ def run_comparison(
     networks: Settings | Sequence[Given],
     axes: Axes,
     figures: Sequence[Path] | None,
+    html: Path | None = None,
     workers: int | None = None,
     fail_on: FailOnChange | None = None,
 ) -> None:
@@ -136,6 +138,10 @@ def run_comparison(
         show(place, (comparison,), *pages, lambda of: map(analysis_document, of.analyses))
         draw = partial(comparison_picture, comparison)
         write_figures(place, figures, draw)
+        if html is not None:
+            from gradscope.report.html import comparison_html
+
+            write_file(html, comparison_html(comparison).encode(), force=place.force)
     if comparison.interrupted:
         note(f"interrupted after {len(comparison.analyses)} of {total} networks")
         raise typer.Exit(EXIT_INTERRUPTED)

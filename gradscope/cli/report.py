@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gradscope.cli.command import Call, takes_place, takes_settings
-from gradscope.cli.options import ANALYSIS, DATA, OUTPUT, SETTING_OPTIONS, Figure, option
-from gradscope.cli.output import Place, progress_bar, show, write_figures, write_result
+from gradscope.cli.options import ANALYSIS, DATA, OUTPUT, SETTING_OPTIONS, Figure, Html, option
+from gradscope.cli.output import Place, progress_bar, show, write_figures, write_file, write_result
 from gradscope.errors import SettingError
 from gradscope.names import SweepPicture, SweepValue
 from gradscope.report.files import require_free
@@ -38,7 +38,7 @@ Up = Annotated[str | None, option("--y", Y_HELP, ANALYSIS, "NAME")]
 
 
 @takes_place
-def report(
+def report(  # noqa: PLR0913 (each is a flag)
     place: Place,
     store: StoreFile,
     *,
@@ -48,15 +48,17 @@ def report(
     x: Across = None,
     y: Up = None,
     png: Figure = None,
+    html: Html = None,
 ) -> None:
     """Summarize a sweep in a table, and draw its phase diagram or quantiles over seeds."""
-    place.prepare(figures=png)
+    place.prepare(html, figures=png)
     from gradscope.report.documents.sweep import group_rows, store_document
+    from gradscope.report.html import store_html
     from gradscope.report.terminal.sweep import store_page
     from gradscope.sweep.query import read_rows
     from gradscope.sweep.summary import summarize
 
-    rows = read_rows(store, where, curves=False)
+    rows = read_rows(store, where, curves=html is not None)
     if not rows.values:
         which = " that match --where" if where else ""
         raise SettingError(f"{store} has no cells{which}; run a sweep first")
@@ -64,11 +66,15 @@ def report(
         raise SettingError("no cell has Lyapunov exponents; run the sweep with --spectrum")
     summary = summarize(rows)
     made_by = {"command": "report", "store": str(store), "where": where, "kind": kind}
-    draw = _drawing(rows, {**made_by, "value": value, "x": x, "y": y}) if png else None
+    made_by |= {"value": value, "x": x, "y": y}
+    draw = _drawing(rows, {**made_by}) if png else None
+    page = store_html(rows, summary, made_by) if html is not None else ""
     document = partial(store_document, rows=rows)
     show(place, (summary, store), store_page, document, group_rows)
     if draw is not None:
         write_figures(place, png, draw)
+    if html is not None:
+        write_file(html, page.encode(), force=place.force)
 
 
 def _drawing(rows: "Rows", made_by: dict[str, Any]) -> Callable[[str], bytes]:

@@ -51,6 +51,9 @@ TERMS = tuple(
     for name, *others in [names.split("; ")]
 )
 
+DEFINITIONS = {term.name: term.definition for term in TERMS}
+"""What a page says of each term."""
+
 
 def term_key(name: str) -> str:
     """Return a name without case, hyphens and spaces, its Greek letters and primes spelled out."""

@@ -1,40 +1,57 @@
-"""The report as one self-contained HTML file, in the frame of ``page.html``: no network, no script;
-all that comes from a file or a setting is escaped. A notebook shows less, inside its own page.
+"""Reports as self-contained HTML files, in the frame of ``page.html``, whose pictures ``page.js``
+draws from one island of numbers: no network; all that comes from a file or a setting is escaped.
 """
 
-import base64
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import singledispatch
 from html import escape
 from importlib.resources import files
 from itertools import zip_longest
 from string import Template
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from gradscope.analysis.results import Analysis, Comparison
-from gradscope.analysis.settings import Settings
 from gradscope.arrays import LN_10
-from gradscope.diagnosis.diagnose import Diagnosis
-from gradscope.diagnosis.thresholds import Thresholds
-from gradscope.jacobians.lag_norms import LagNorms
-from gradscope.notebook_repr import NotebookResult
 from gradscope.remedy.trial import Trial
-from gradscope.report.documents.remedy import trial_made_by, winner_command
-from gradscope.report.figures.analysis import analysis_picture, profile_picture
-from gradscope.report.figures.comparison import comparison_picture
-from gradscope.report.figures.panels import PANELS, Panel
-from gradscope.report.figures.remedy import trial_picture
-from gradscope.report.formats import to_csv
+from gradscope.report.documents.page import (
+    analysis_numbers,
+    comparison_numbers,
+    store_numbers,
+    table,
+)
+from gradscope.report.documents.remedy import trial_made_by, trial_rows, winner_command
+from gradscope.report.documents.rows import Rows, file_of, median_rows
+from gradscope.report.documents.sweep import group_rows
+from gradscope.report.figures.panels import PANELS
 from gradscope.report.provenance.recipe import command_line
-from gradscope.report.provenance.records import ANALYSIS, provenance_text, settings_to_toml
+from gradscope.report.provenance.records import provenance_text, settings_to_toml
 from gradscope.report.screen import printable
 from gradscope.report.terminal import analysis as terminal
 from gradscope.report.terminal import remedy as trial_words
 from gradscope.report.words import headline as words
-from gradscope.report.words.captions import verification_sentences
-from gradscope.report.words.numbers import power_of_ten, steps
-from gradscope.report.words.reasons import reason_sentence, why
+from gradscope.report.words.captions import lyapunov_sentence, verification_sentences
+from gradscope.report.words.numbers import number, power_of_ten, steps
+from gradscope.report.words.reasons import why
 from gradscope.report.words.remedies import advice
+from gradscope.sweep.query import Rows as StoreRows
+from gradscope.sweep.summary import Summary, grid_of_values, shared_settings
+
+FIRST = ("profile", "causes", "matrix", "values")
+"""Figures that stand before the sentences."""
+
+STRIP = (
+    '<div class="chart" data-figure="strip" role="img" aria-label="The network over time"></div>'
+)
+
+TERM_PLACE = r"(<(?:h3|th scope=\"row\"|li|figcaption)[^>]*>[^<]*?\b)({})\b"
+"""Where a term may stand: in a title, the name of a row, a sentence, before any mark-up there."""
+
+STILL_POINTS = 100
+"""Points of each curve of the picture for browsers without scripts."""
 
 
 def bullet_list(sentences: Sequence[str], commands: Sequence[str | None] = ()) -> str:
@@ -45,88 +62,179 @@ def bullet_list(sentences: Sequence[str], commands: Sequence[str | None] = ()) -
     return f"<ul>\n{items}\n</ul>"
 
 
-def data_url(media_type: str, content: bytes) -> str:
-    """Return bytes as a data URL, so that nothing is fetched."""
-    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
-
-
-def analysis_html(analysis: Analysis) -> str:
-    """Return the whole report of one analysis as HTML."""
-    settings, advised = analysis.settings, advice(analysis)
-    layers, layers_title = terminal.layer_rows(analysis), terminal.layers_title(analysis)
+def analysis_html(
+    analysis: Analysis,
+    terms: Mapping[str, str] = MappingProxyType({}),
+    command: str = "analyze",
+    progress: Rows | None = None,
+) -> str:
+    """Return the page of one analysis, as ``command`` made it: the answer, the network over time,
+    what moves with the lag, why, what to do, then every panel. ``terms`` are definitions by their
+    names, ``progress`` is how training went.
+    """
+    settings = analysis.settings
+    numbers = analysis_numbers(analysis, {"progress": progress} if progress else {})
+    panels = [
+        _figure(panel.name, panel.title(analysis), panel.reading(analysis))
+        for panel in PANELS.values()
+        if panel.shown(analysis)
+    ]
+    if progress:
+        panels.append(_figure("progress", "Reach by update", "The memory horizon in training."))
+    if "values" in numbers["tables"]:
+        panels.insert(0, _figure("values", "Singular values of ∂h_T/∂h_T−ℓ", "One sequence."))
+    elif any(numbers["matrices"]):
+        reading = "Of one sequence; dark: 1, white: a millionth or less, orange: above 1."
+        panels.insert(0, _figure("matrix", "The matrix ∂h_T/∂h_T−ℓ at this lag", reading))
+    typed = settings.with_changes({"spectrum": False}) if command == "spectrum" else settings
     again = (
         "<p>This command reproduces every number:</p>\n"
-        f"<pre><code>{escape(command_line(settings))}</code></pre>\n"
+        f"<pre><code>{escape(command_line(typed, command))}</code></pre>\n"
         "<details>\n<summary>All settings, as a TOML file for <code>--config</code></summary>\n"
         f"<pre><code>{escape(settings_to_toml(settings.as_dict()))}</code></pre>\n</details>"
     )
-    sections = [
-        _section("numbers", "In numbers", _numbers(analysis)),
-        _section("layers", layers_title, _table(terminal.LAYER_TITLES, layers)) if layers else "",
-        _section("why", "Why", bullet_list(why(analysis))),
-        _section("advice", "What to do", bullet_list(*advised)) if advised[0] else "",
-        *(_figure(each, analysis) for each in PANELS.values() if each.shown(analysis)),
-        _section("again", "Reproduce it", again),
-    ]
-    return _page(words.answer(analysis), words.describe(settings, analysis), settings, sections)
+    layers = terminal.layer_rows(analysis)
+    first = [each for name in FIRST for each in panels if f'data-figure="{name}"' in each]
+    sections = {
+        "whether": ("How much arrives, and why", [_still(analysis), *first]),
+        "why": ("Why", bullet_list(why(analysis))),
+        "advice": ("What to do", bullet_list(*advice(analysis)) if analysis.remedies else ""),
+        "numbers": ("In numbers", _numbers(analysis)),
+        "layers": (
+            terminal.layers_title(analysis),
+            _table(terminal.LAYER_TITLES, layers) if layers else "",
+        ),
+        "depth": ("In depth", [each for each in panels if each not in first]),
+        "again": ("Reproduce it", again),
+    }
+    answer = words.answer(analysis)
+    if command == "spectrum":
+        answer = f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}"
+    heads = answer, words.describe(settings, analysis), settings.as_dict(), {"command": command}
+    return _page(*heads, sections, numbers, terms)
 
 
 def trial_html(trial: Trial) -> str:
     """Return what came of a trial as HTML."""
-    picture = data_url("image/svg+xml", trial_picture(trial, ".svg"))
     command, left = winner_command(trial), trial_words.not_tried(trial)
-    answer, about = trial_words.trial_answer(trial), trial_words.trial_about(trial)
+    reading = "Held-out error in parts of the baseline's: a dot for each seed, a line at the mean."
     ranking = _table(trial_words.TITLES, trial_words.trial_table(trial))
-    sections = [
-        _section(
-            "errors", "Errors", f'<figure><img src="{picture}" alt="{escape(answer)}"></figure>'
-        ),
-        _section("ranking", "Ranking", ranking),
-        _section("left", "Not tried", bullet_list(left)) if left else "",
-        _section("use", "Use it", bullet_list([""], [command])) if command else "",
-        _section("decision", "How it was decided", bullet_list(trial_words.decision(trial))),
-    ]
-    return _page(answer, about, trial.plan.settings, sections, trial_made_by(trial))
+    sections = {
+        "whether": ("Errors", [_figure("trial", "By change", reading)]),
+        "ranking": ("Ranking", ranking),
+        "left": ("Not tried", bullet_list(left) if left else ""),
+        "use": ("Use it", bullet_list([""], [command]) if command else ""),
+        "decision": ("How it was decided", bullet_list(trial_words.decision(trial))),
+    }
+    numbers = {"tables": {"trial": table(*trial_rows(trial))}}
+    heads = trial_words.trial_answer(trial), trial_words.trial_about(trial)
+    settings = trial.plan.settings.as_dict()
+    return _page(*heads, settings, trial_made_by(trial), sections, numbers)
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """Return how far each network of a comparison reaches, and the profile pointed at, as HTML."""
+    reading = "A bar to the median horizon, a dot for each seed, a line at what is needed."
+    reach = _figure("reach", "How far each reaches", reading)
+    profile = "The median over the sequences of one network; point at another above."
+    profiles = _figure("profiles", "How much arrives, by lag", profile)
+    sections = {
+        "whether": ("Reach", [reach, profiles]),
+        "numbers": ("In numbers", _rows(median_rows(comparison))),
+    }
+    heads = words.comparison_headline(comparison), words.seeds_of(comparison)
+    every = [each.settings.as_dict() for each in comparison.analyses]
+    compared: Mapping[str, Any] = {"files": list(map(file_of, comparison.analyses))}
+    if None in compared["files"]:
+        axes = ("cell", "activation", "steps")
+        compared = {name: list(dict.fromkeys(each[name] for each in every)) for name in axes}
+        compared = {**compared, "seeds": len({each["seed"] for each in every})}
+    made_by = {"command": "compare", **compared}
+    return _page(*heads, every[0], made_by, sections, comparison_numbers(comparison))
+
+
+def store_html(rows: StoreRows, summary: Summary, made_by: Mapping[str, Any]) -> str:
+    """Return a phase diagram of the rate for each network of a store, and the profile of the cell
+    pointed at, as HTML; SettingError where there are no two swept settings.
+    """
+    x, y = (each and each.replace("-", "_") for each in (made_by["x"], made_by["y"]))
+    grid = grid_of_values(rows, x, y, "rate_nats_per_step")
+    reading = "Growth, median: blue −0.5 nats per step or less, white 0, orange 0.5 or more."
+    panels = [_figure("phase", each, reading, of=each) for each in grid.panels]
+    profiles = _figure("profiles", "How much arrives, by lag", "In the cell pointed at.")
+    sections = {
+        "whether": ("Where gradients vanish or explode", [*panels, profiles]),
+        "numbers": ("In numbers", _rows(group_rows(summary))),
+    }
+    title = f"{', '.join(grid.panels)} over {grid.x.name} and {grid.y.name}".replace("_", " ")
+    heads = title, f"{len(rows.values)} cells", shared_settings(rows), {**made_by, "kind": "phase"}
+    return _page(*heads, sections, store_numbers(rows, grid))
+
+
+def _rows(table: Rows) -> str:
+    def cell(value: Any) -> str:
+        return number(value) if isinstance(value, float | None) else str(value)
+
+    return _table(table[0], (list(map(cell, row)) for row in table[1]))
 
 
 def _page(
     title: str,
     subject: str,
-    settings: Settings,
-    sections: Iterable[str],
-    made_by: Mapping[str, Any] = ANALYSIS,
+    settings: Mapping[str, Any],
+    made_by: Mapping[str, Any],
+    sections: Mapping[str, tuple[str, Sequence[str]]],
+    numbers: Mapping[str, Any],
+    terms: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    frame = Template((files("gradscope.report") / "page.html").read_text("utf-8"))
-    page = frame.substitute(
+    """Return the page: sections by their identity, a title and what it holds (figures: a list).
+    The first place of each of the ``terms`` shows its definition.
+    """
+    package = files("gradscope.report")
+    shown = {each: words for each, words in sections.items() if words[1]}
+    body = "\n".join(
+        f'<section aria-labelledby="{each}">\n<h2 id="{each}">{escape(name)}</h2>\n'
+        + (inside if isinstance(inside, str) else f'<div class="figures">{"".join(inside)}</div>')
+        + "\n</section>"
+        for each, (name, inside) in shown.items()
+    )
+    for name, meaning in sorted(terms.items(), key=lambda term: -len(term[0])):
+        tip = f'\\1<dfn tabindex="0" data-says="{escape(meaning)}">\\2</dfn>'
+        body = re.sub(
+            TERM_PLACE.format(re.escape(escape(name))), tip, body, count=1, flags=re.IGNORECASE
+        )
+    island = json.dumps(numbers, allow_nan=False, separators=(",", ":"))
+    page = Template((package / "page.html").read_text("utf-8")).substitute(
         title=escape(title),
         subject=escape(subject),
-        provenance=escape(provenance_text(settings.as_dict(), made_by)),
-        sections="\n".join(filter(None, sections)),
+        provenance=escape(provenance_text(settings, made_by)),
+        strip=STRIP if "stages" in numbers else "",
+        contents=" ".join(f'<a href="#{each}">{escape(shown[each][0])}</a>' for each in shown),
+        sections=body,
+        island=island.replace("<", "\\u003c"),
+        script=(package / "page.js").read_text("utf-8"),
     )
-    return _seen(page)
+    return seen(page)
 
 
-def _seen(page: str) -> str:
-    return "\n".join(map(printable, page.split("\n")))  # What cannot be seen is spelled out.
-
-
-def _section(identity: str, title: str, body: str) -> str:
-    return (
-        f'<section aria-labelledby="{identity}">\n<h2 id="{identity}">{escape(title)}</h2>\n'
-        f"{body}\n</section>"
-    )
+def seen(page: str) -> str:
+    """Return a page with what cannot be seen spelled out."""
+    return "\n".join(map(printable, page.split("\n")))
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table whose first column holds the names of the rows."""
-    heads = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
+    heads = "".join(f'<th scope="col">{escape(title.replace("_", " "))}</th>' for title in titles)
     lines = "\n".join(
         f'<tr><th scope="row">{escape(name)}</th>'
         + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         + "</tr>"
         for name, *cells in rows
     )
-    return f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table>"
+    return (
+        f'<div class="wide"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}\n</tbody>'
+        "\n</table></div>"
+    )
 
 
 def _numbers(analysis: Analysis) -> str:
@@ -140,73 +248,30 @@ def _numbers(analysis: Analysis) -> str:
     return f"{warning}{_table(['quantity', *stages], rows)}\n{below}"
 
 
-def _figure(panel: Panel, analysis: Analysis) -> str:
-    """Return one panel: its picture, how to read it for this run, its numbers to download."""
-    picture = data_url("image/svg+xml", analysis_picture(analysis, ".svg", panel.name))
-    title, reading = panel.title(analysis), escape(panel.reading(analysis))
-    numbers = data_url("text/csv", to_csv(*panel.rows(analysis)).encode())
-    body = (
-        f'<figure>\n<img src="{picture}" '
-        f'alt="{escape(title)}. {reading}">\n<figcaption>{reading} '
-        f'<a download="{panel.name}.csv" href="{numbers}">The numbers (CSV)</a>'
-        "</figcaption>\n</figure>"
+def _figure(name: str, title: str, reading: str, of: str = "") -> str:
+    """Return a place for the script to draw in, under its title, and how to read it."""
+    return (
+        f'<figure>\n<h3 id="{name}">{escape(title)}</h3>\n<div class="chart" role="img" '
+        f'data-figure="{name}" data-of="{escape(of)}" aria-label="{escape(f"{title}. {reading}")}">'
+        f"</div>\n<figcaption>{escape(reading)} </figcaption>\n</figure>"
     )
-    return _section(panel.name, title, body)
 
 
-WIDTH = "max-width: 60em; width: 100%"
-
-
-@singledispatch
-def notebook_page(result: NotebookResult) -> str:
-    """Return the page of a result; raises TypeError if its kind has none."""
-    raise TypeError(f"a {type(result).__name__} has no page")
-
-
-@notebook_page.register
-def _(analysis: Analysis) -> str:
-    drawn = analysis_picture(analysis, ".png")
-    lists = _points("Why", why(analysis)), _points("What to do", *advice(analysis))
-    about = words.describe(analysis.settings, analysis)
-    return _framed(words.answer(analysis), about, drawn, *lists)
-
-
-@notebook_page.register
-def _(comparison: Comparison) -> str:
-    if not comparison.analyses:
-        return _framed("Nothing was compared: interrupted")
-    drawn = comparison_picture(comparison, ".png")
-    return _framed(words.comparison_headline(comparison), png=drawn)
-
-
-@notebook_page.register
-def _(diagnosis: Diagnosis) -> str:
-    threshold = diagnosis.thresholds.vanishing
-    drawn = profile_picture(diagnosis.norms, threshold, diagnosis.log_bound)
-    reasons = _points("Why", [reason_sentence(each) for each in diagnosis.verdict.reasons])
-    said = words.headline(diagnosis.verdict, threshold)
-    return _framed(said, words.cause_sentence(diagnosis.causes), drawn, reasons)
-
-
-@notebook_page.register
-def _(norms: LagNorms) -> str:
-    last = int(norms.lags[-1])
-    lows, highs = float(norms.log_norms[-1].min()), float(norms.log_norms[-1].max())
-    reach = " to ".join(dict.fromkeys(power_of_ten(each / LN_10) for each in (lows, highs)))
-    answer = f"σ_max is {reach} after {steps(last)}"
-    drawn = profile_picture(norms, Thresholds().vanishing)
-    about = f"{norms.log_norms.shape[1]} sequences; relative error {norms.certificate.max():.0e}"
-    return _framed(answer, about, drawn)
-
-
-def _framed(answer: str, about: str = "", png: bytes = b"", *lists: str) -> str:
-    """Return a page: the answer, what it is about, the picture, lists of sentences."""
-    said = escape(answer)
-    parts = [f"<p><strong>{said}.</strong></p>", f"<p>{escape(about)}</p>" if about else ""]
-    if png:
-        parts.append(f'<img alt="{said}" src="{data_url("image/png", png)}" style="{WIDTH}">')
-    return _seen(f'<div class="gradscope">{"".join([*parts, *lists])}</div>')
-
-
-def _points(title: str, sentences: Sequence[str], commands: Sequence[str | None] = ()) -> str:
-    return f"<p>{escape(title)}</p>{bullet_list(sentences, commands)}" if sentences else ""
+def _still(analysis: Analysis) -> str:
+    """Return the lag profile as a small picture, for a browser without scripts."""
+    curves = [each.profile.median / LN_10 for each in analysis.stages]
+    every = np.concatenate([each[np.isfinite(each)] for each in curves])
+    low, high, longest = every.min(initial=-4.0), every.max(initial=4.0), curves[-1].size
+    end = f"{steps(longest)} back: {power_of_ten(float(curves[-1][-1]))}"
+    drawn = f'<text x="330" y="184" text-anchor="end">{end}</text>'
+    for median in curves:
+        places = np.unique(np.linspace(0, median.size - 1, STILL_POINTS).round().astype(int))
+        points = " ".join(
+            f"{50 + 280 * (at + 1) / longest:.0f},{160 * (high - median[at]) / (high - low):.0f}"
+            for at in places[np.isfinite(median[places])]
+        )
+        drawn += f'<polyline points="{points}"/>'
+    for at, word in ((3, "1000"), (0, "1"), (-3, "1/1000")):
+        y = f"{160 * (high - at) / (high - low):.0f}"
+        drawn += f'<path d="M50 {y}h280"/><text x="46" y="{y}" text-anchor="end">{word}</text>'
+    return f'<svg class="still" viewBox="0 0 340 190" aria-label="lag profile">{drawn}</svg>'

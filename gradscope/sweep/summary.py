@@ -177,7 +177,7 @@ def grid_of_values(rows: Rows, x: str | None, y: str | None, measure: str) -> Gr
     up = _axis(axes, y, taken=(across.name,))
     shown = {across.name, up.name}
     panels, most = {}, 0
-    for network, places in panels_of(rows, shown):
+    for network, places in done_by_network(rows, shown):
         grid = np.full((len(up.values), len(across.values)), np.nan)
         for (at_y, at_x), here in cells_by(rows, (up.name, across.name), places):
             grid[up.place(at_y), across.place(at_x)] = _median(rows, measure, here)
@@ -193,7 +193,7 @@ def quantile_curves(rows: Rows, x: str | None, measure: str) -> QuantileCurves:
     axes = swept_axes(rows)
     across = _axis(axes, x or ("steps" if "steps" in axes else None), taken=())
     curves, counts = {}, {}
-    for network, places in panels_of(rows, {across.name}):
+    for network, places in done_by_network(rows, {across.name}):
         curve = np.full((len(LEVELS), len(across.values)), np.nan)
         count = np.zeros(len(across.values), dtype=np.int64)
         for (at_x,), here in cells_by(rows, (across.name,), places):
@@ -222,7 +222,7 @@ def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | No
     return min(free, key=lambda axis: (not axis.numeric, axis.name == "activation"))
 
 
-def panels_of(rows: Rows, shown: Collection[str]) -> list[tuple[str, list[int]]]:
+def done_by_network(rows: Rows, shown: Collection[str]) -> list[tuple[str, list[int]]]:
     """Return the done cells of every network by its name or file, without what is an axis."""
     done = [at for at, status in enumerate(rows.column("status")) if status == Status.DONE]
     names = [name for name in NETWORK if name not in shown]

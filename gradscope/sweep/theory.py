@@ -18,7 +18,7 @@ from gradscope.sweep.summary import (
     GridOfValues,
     cells_by,
     grid_of_values,
-    panels_of,
+    done_by_network,
     shared_settings,
 )
 
@@ -42,7 +42,7 @@ def theory_grids(rows: Rows, shown: GridOfValues) -> dict[str, GridOfValues]:
     )
     alike = all(each.endswith(" seeds") or each == "steps" for each in shown.mixed)
     fields, known = dict[str, FloatArray](), dict[str, float]()
-    for network, places in panels_of(rows, {x.name, y.name}):
+    for network, places in done_by_network(rows, {x.name, y.name}):
         fields[network] = np.full((len(y.values), len(x.values)), np.nan)
         for (up, across), here in cells_by(rows, (y.name, x.name), places):
             if alike and up in y.values and across in x.values:

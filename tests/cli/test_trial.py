@@ -52,7 +52,7 @@ def test_the_page_has_the_winner_its_command_and_what_was_not_tried(
     assert "not among the best" in done.stdout
     assert (tmp_path / "try.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "try.html").read_text("utf-8")
-    assert "<script" not in page
+    assert 'data-figure="trial"' in page
     assert "--input-scale 0.1" in page
     for name in ("try.html", "try.png"):
         assert read_document(tmp_path / name)["made_by"] == {"command": "try", "seeds": 2}

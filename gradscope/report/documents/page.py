@@ -1,0 +1,170 @@
+"""The numbers of an HTML page, once, for its script: the rows of every table as columns.
+
+A column is a list where it is short, else little-endian numbers in base64 (float32 where they fit,
+else float64); words are places in a list of them.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradscope.analysis.details import SPECTRUM_LAGS, first_sequences
+from gradscope.analysis.results import Analysis, Comparison, Stage
+from gradscope.arrays import LN_10, FloatArray, plain
+from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.jacobians.singular_values import singular_values
+from gradscope.model.elman import ElmanParameters
+from gradscope.names import Regime, StateName
+from gradscope.report.documents.rows import Rows, comparison_rows, transposed
+from gradscope.report.figures.panels import PANELS
+from gradscope.report.words.cells import CAUSE_LABELS, short_name
+from gradscope.report.words.headline import stage_title
+from gradscope.report.words.numbers import steps
+from gradscope.sweep.cell import curve_from_blob
+from gradscope.sweep.query import Rows as StoreRows
+from gradscope.sweep.summary import GridOfValues, done_by_network
+
+SHORT = 40
+"""Values of a column that is a list: all digits of float64."""
+
+MAX_UNITS, MAX_ENTRIES = 256, 2**14
+"""Units of a network whose W a page holds, and slopes of each stage: the last steps of those."""
+
+GATED_ENTRIES = 2**19
+"""Lags times (S,S) entries up to which a page takes the singular values of a gated cell itself."""
+
+PROFILE_COLUMNS, PROFILE_POINTS = ("cell", "lag", "log10_median"), 32
+"""Of a page of many networks: lags of each profile at most."""
+
+
+def packed(values: Sequence[Any]) -> Any:
+    """Return a column as the page's script reads it."""
+    if any(isinstance(each, str | bool) for each in values):
+        words = ["" if each is None else str(each) for each in values]
+        known = list(dict.fromkeys(words))
+        return {"words": known, "at": packed([known.index(each) for each in words])}
+    if len(values) <= SHORT:
+        return plain(list(values))
+    array = np.array(values, dtype=np.float64)
+    sizes = np.abs(array[np.isfinite(array) & (array != 0.0)])
+    kind = "f4" if sizes.max(initial=1.0) < 1e37 and sizes.min(initial=1.0) > 1e-37 else "f8"
+    return {kind: base64.b64encode(array.astype(f"<{kind}").tobytes()).decode("ascii")}
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """Return rows by column."""
+    return {name: packed([row[at] for row in rows]) for at, name in enumerate(columns)}
+
+
+def analysis_numbers(analysis: Analysis, more: Mapping[str, Rows]) -> dict[str, Any]:
+    """Return all panels of an analysis, its stages in words, and what makes ∂h_T/∂h_{T−ℓ}."""
+    shown = {name: each.rows(analysis) for name, each in PANELS.items() if each.shown(analysis)}
+    matrices = [_matrix(analysis, stage) for stage in analysis.stages]
+    if not any(matrices) and "singular" not in shown:
+        shown |= _gated_values(analysis)
+    return {
+        "steps": analysis.trajectory.n_steps,
+        "threshold": float(np.log10(analysis.settings.vanishing)),
+        "labels": dict(CAUSE_LABELS),
+        "stages": [_stage(analysis, each) for each in analysis.stages],
+        "matrices": matrices,
+        "tables": {name: table(*rows) for name, rows in {**shown, **more}.items()},
+    }
+
+
+def _stage(analysis: Analysis, stage: Stage) -> dict[str, Any]:
+    """Return a stage in words: its title, and what its profile marks."""
+    verdict, mark, gap = stage.verdict, None, ""
+    above, main = map(verdict.reason, (ReasonCode.ABOVE_THRESHOLD, ReasonCode.MAIN_CAUSE))
+    needed = verdict.required_lag
+    if above is not None and (verdict.horizon is None or verdict.regime is Regime.EXPLODING):
+        lag: Any = above.numbers["lag"]
+        mark = [lag, f"too large after {steps(lag)}"]
+    elif verdict.horizon is not None:
+        mark = [verdict.horizon, f"gone after {steps(verdict.horizon)}"]
+        if needed is not None and needed > verdict.horizon:
+            gap = f"{steps(needed - verdict.horizon)} out of reach"
+    return {
+        "name": str(stage.name),
+        "title": stage_title(stage.name, analysis.training),
+        "regime": str(verdict.regime),
+        "mark": mark,
+        "needed": needed,
+        "gap": gap,
+        "main": main and main.numbers["cause"],
+    }
+
+
+def _matrix(analysis: Analysis, stage: Stage) -> dict[str, Any] | None:
+    """Return W and the slopes of one sequence, the last step first; None for gates or many units.
+
+    With rows r at h_t, r J_t is (r ∘ g_t) W, and where the state is before φ (α ∘ r W) ∘ g_t, each
+    + (1−α) r; g_t is (α) φ′.
+    """
+    params = stage.params
+    if not isinstance(params, ElmanParameters) or params.state_size > MAX_UNITS:
+        return None
+    some = first_sequences(params, analysis.trajectory, analysis.examined.whole(1))
+    slopes = params.linearize(some.cell_trajectory).openings[:, 0]
+    kept = max(MAX_ENTRIES // params.state_size, 1)
+    return {
+        "units": params.state_size,
+        "before": params.state is StateName.PRE,
+        "leak": np.broadcast_to(params.leak, params.state_size).tolist(),
+        "weights": packed(params.recurrent_weights.ravel().tolist()),
+        "slopes": packed(slopes[::-1][:kept].ravel().tolist()),
+    }
+
+
+def _gated_values(analysis: Analysis) -> dict[str, Rows]:
+    """Return the singular values of one sequence, where they take little time."""
+    some = first_sequences(analysis.params, analysis.trajectory, analysis.examined.whole(1))
+    chain = cell_chain(analysis.params, some)
+    lags = np.unique(np.geomspace(1, chain.n_steps, SPECTRUM_LAGS).round().astype(int))
+    if lags.sum() * chain.state_size**2 > GATED_ENTRIES:
+        return {}
+    values = singular_values(chain, lags).log_values[:, 0] / LN_10
+    place, rank = np.indices(values.shape).reshape(2, -1)
+    rows = transposed((lags[place], rank + 1, values.ravel()))
+    return {"values": (("lag", "rank", "log10_singular_value"), rows)}
+
+
+def comparison_numbers(comparison: Comparison) -> dict[str, Any]:
+    """Return the rows of a comparison for each last stage, and its profile at some lags."""
+    columns, found = comparison_rows(comparison)
+    rows = iter(found)
+    cells, profiles = [], []
+    for at, analysis in enumerate(comparison.analyses):
+        last = [next(rows) for _ in analysis.stages][-1]
+        cells.append([*last, short_name(analysis.settings)])
+        profiles += _some(at, analysis.last.profile.median / LN_10)
+    tables = {"reach": table((*columns, "network"), cells)}
+    return {"tables": {**tables, "profiles": table(PROFILE_COLUMNS, profiles)}}
+
+
+def store_numbers(rows: StoreRows, grid: GridOfValues) -> dict[str, Any]:
+    """Return the median in each place of a grid, and of the first cell there its profile."""
+    cells: list[list[Any]] = []
+    profiles: list[list[Any]] = []
+    curves, across, up = map(rows.column, ("log10_norm_median", grid.x.name, grid.y.name))
+    for network, places in done_by_network(rows, {grid.x.name, grid.y.name}):
+        first = {(grid.x.place(across[at]), grid.y.place(up[at])): at for at in reversed(places)}
+        for (x, y), at in first.items():
+            profiles += _some(len(cells), curve_from_blob(curves[at]))
+            cells.append([network, x, y, len(cells), float(grid.panels[network][y, x])])
+    axes = {
+        name: {"label": axis.name.replace("_", " "), "words": list(map(str, axis.values))}
+        for name, axis in (("x", grid.x), ("y", grid.y))
+    }
+    columns = ("network", "x", "y", "cell", grid.measure)
+    tables = {"cells": table(columns, cells), "profiles": table(PROFILE_COLUMNS, profiles)}
+    return {"axes": axes, "tables": tables}
+
+
+def _some(cell: int, log10: FloatArray) -> list[list[Any]]:
+    """Return a profile at some of its lags, spread evenly."""
+    at = np.unique(np.linspace(0, log10.size - 1, PROFILE_POINTS).round().astype(int))
+    return [[cell, *row] for row in transposed((at + 1, log10[at]))]
