@@ -17,8 +17,8 @@ from gradscope.sweep.summary import (
     Axis,
     GridOfValues,
     cells_by,
-    grid_of_values,
     done_by_network,
+    grid_of_values,
     shared_settings,
 )
 
