@@ -216,7 +216,7 @@ def _drawn(settings: Settings, read_table: ReadTable) -> Prepared:
 
 def readout_sources(prepared: Prepared) -> tuple[Source, Source]:
     """Return hidden states and targets to fit a linear readout to, and fresh ones: of a task drawn
-    anew, of a series its training and its held-out part, of a file every other sequence.
+    anew, of what is trained on its training and its held-out part, of others every other sequence.
     """
     network, problem, given = prepared.network, prepared.problem, prepared.batch
     rng, n_steps = Streams.from_seed(prepared.resolved.seed).readout, given.batch.n_steps
@@ -233,12 +233,11 @@ def readout_sources(prepared: Prepared) -> tuple[Source, Source]:
         batch, first = given.batch, given.initial_state
         halves = [np.arange(half, batch.n_sequences, 2) for half in (0, 1)]
         fitted, fresh = (states(batch.of(p), first if first is None else first[p]) for p in halves)
-    elif problem.training_rows is None:
+    elif problem.halves is None:
         draws = (states(problem.draw(rng, at_once)) for _ in count())
         fitted = fresh = chain.from_iterable(draws)
     else:
-        windows = problem.examine(rng, problem.training_rows // n_steps)
-        fitted, fresh = map(states, (windows, problem.validate(rng, prepared.resolved.held_out)))
+        fitted, fresh = map(states, problem.halves())
     return fitted, fresh
 
 

@@ -19,7 +19,8 @@ class Problem:
     """A task and its sequences: ``draw(rng, n)`` returns a training batch, ``examine(rng, n)`` the
     sequences whose Jacobians are multiplied, ``validate(rng, n)`` held-out ones;
     ``follow(rng, batch, count)`` adds to examined sequences the inputs of as many further steps. Of
-    a series ``training_rows`` says how many there are to learn from, None of a task.
+    what a file holds ``halves`` returns all there is to learn from, a target at each step that has
+    one, and all that is held out; None of a task.
     """
 
     task_info: TaskInfo
@@ -29,7 +30,7 @@ class Problem:
     examine: Callable[[np.random.Generator, int], Batch]
     validate: Callable[[np.random.Generator, int], Batch]
     follow: Callable[[np.random.Generator, Batch, int], Batch]
-    training_rows: int | None = None
+    halves: Callable[[], tuple[Batch, Batch]] | None = None
 
 
 def task_problem(name: TaskName, steps: int, delay: int | None = None) -> Problem:
@@ -63,7 +64,7 @@ def recorded_problem(batch: Batch, task_info: TaskInfo, validation: float) -> Pr
         examine=lambda _rng, n: learned.of(slice(n)),
         validate=lambda _rng, _n: held_out,
         follow=lambda _rng, examined, _count: examined,
-        training_rows=round(learned.targets.held.mean() * learned.n_sequences * learned.n_steps),
+        halves=lambda: (learned, held_out),
     )
 
 
@@ -99,5 +100,5 @@ def series_problem(
         examine=lambda _rng, n: series.examination_batch(n),
         validate=lambda _rng, _n: held_out,
         follow=lambda _rng, batch, count: series.follow(batch, count),
-        training_rows=series.n_train,
+        halves=series.halves,
     )

@@ -71,6 +71,14 @@ class Series:
         rows = self.n_train + evenly_spaced(self.n_validation, count)
         return self._windows(rows - self.steps, last_step_only=True)
 
+    def halves(self) -> tuple[Batch, Batch]:
+        """Return windows that cover the training part and the held-out one, a target at each step;
+        no window of a part that is shorter.
+        """
+        count = self.n_validation // self.steps
+        starts = self.n_train - 1 + self.steps * np.arange(count)
+        return self.examination_batch(self.n_train // self.steps), self._windows(starts)
+
     def _windows(self, starts: IntArray, *, last_step_only: bool = False) -> Batch:
         """Return the windows that start at these rows (B,)."""
         rows = starts + np.arange(self.steps)[:, np.newaxis]

@@ -91,7 +91,8 @@ def readout_score(states: FloatArray, targets: FloatArray) -> FloatArray:
             f"states have shape {states.shape} and targets {targets.shape}; give (N,H) and (N,K) "
             "with 2 rows or more"
         )
-    rows = np.array_split(states, 2), np.array_split(targets, 2)
+    # Of rows far from 0 the squares lose what the variance is made of.
+    rows = (np.array_split(each - each.mean(axis=0), 2) for each in (states, targets))
     error, variance, _ = _fitted(states.shape[1], *map(_moments, *rows))
     score: FloatArray = 1.0 - error / variance
     return score
@@ -102,14 +103,18 @@ def measure_readout(hidden: int, sources: Iterable[Source]) -> Readout:
     """Return the R² of a network of H units over all its outputs together, fitted to sequences of
     the first source and measured on those of the second.
     """
-    needed, halves = ROWS_PER_COEFFICIENT * (hidden + 1), []
+    needed, halves, means = ROWS_PER_COEFFICIENT * (hidden + 1), [], None
     for source in sources:
         sums, rows, steps = np.zeros((1, 1)), 0, 0
         for states, targets in source:
             held = np.broadcast_to(targets.held, states.shape[:2])
-            sums = sums + _moments(states[held], targets.values[held])
+            found = states[held], targets.values[held]
+            if means is None and held.any():
+                means = [each.mean(axis=0) for each in found]
+            if means is not None:
+                sums = sums + _moments(*(x - mean for x, mean in zip(found, means, strict=True)))
             rows, steps = rows + int(held.sum()), steps + held.size
-            if steps * needed > MAX_STEPS * rows:
+            if steps * needed > MAX_STEPS * rows and (rows or steps > MAX_STEPS):
                 why = f"it takes more than {MAX_STEPS:,} steps to have {needed:,} targets"
                 return Readout(None, why)
             if rows >= needed:

@@ -23,7 +23,7 @@ SMALLER = (0.3, 0.1)
 FLOSSED, WEIGHT = 100, 0.1
 """Updates of flossing, and the weight of Ω (convention)."""
 
-UNPAIRED = frozenset({"cell", "floss", "omega"})
+UNPAIRED = frozenset({"cell", "floss", "omega", "clip_norm"})
 """Another cell is no change of this one, and of changes in training R² knows nothing."""
 
 CHRONO = "Tallec & Ollivier (2018), ICLR"
@@ -91,9 +91,11 @@ def _single(settings: Settings, untrained: Analysis) -> Iterator[Candidate]:
             chrono = {**GATED, "cell": CellName.LSTM, "chrono": lag}
             yield Candidate("LSTM, chrono biases", chrono, CHRONO)
     for each in untrained.remedies:
-        if each.changes:
+        # All are trained for the same number of updates.
+        changes = {name: value for name, value in each.changes.items() if name != "updates"}
+        if changes:
             name = str(each.code).replace("-", " ")
-            yield Candidate(name, each.changes, "the advice of analyze")
+            yield Candidate(name, changes, "the advice of analyze")
     if vanilla and not settings.floss:
         yield Candidate("flossing", {"floss": FLOSSED}, "Engelken (2023), NeurIPS")
     if vanilla and not settings.omega:

@@ -149,7 +149,7 @@ def _expectation(settings: Settings, budgets: tuple[int, ...]) -> Expectation:
     if problem is not None and (horizon is None or lag <= horizon):
         streams, network = Streams.from_seed(settings.seed), prepared.network
         noisy = partial(with_noise, settings.noise, streams.training_noise, network)
-        drawn = (problem.draw(streams.training, settings.batch) for _ in range(BATCHES))
+        drawn = (problem.draw(streams.training, max(settings.batch, 2)) for _ in range(BATCHES))
         squared = signal_to_noise(network, [*map(noisy, drawn)])[1]
     readout = analysis.readout or Readout(None, "there are no targets")
     of = (lag, settings.steps, horizon, readout, squared)

@@ -126,7 +126,8 @@ class Trial:
 def plan_trial(settings: Settings, seeds: int = SEEDS) -> TrialPlan:
     """Score every candidate and choose what to train.
 
-    Raises SettingError without updates, for a saved run, or for fewer than two seeds.
+    Raises SettingError without updates, for a saved run, for fewer than two seeds, or where the
+    baseline makes no error.
     """
     if not settings.updates:
         raise SettingError("--updates is 0, but try trains what may help; give --updates N")
@@ -137,6 +138,11 @@ def plan_trial(settings: Settings, seeds: int = SEEDS) -> TrialPlan:
     if settings.weights is None and settings.data is None:
         settings = settings.with_changes({"held_out": max(settings.held_out, HELD_OUT)})
     before = analyze(settings.with_changes({"updates": 0, "floss": 0}), readout=False)
+    baseline = before.task_info.baseline
+    if baseline is not None and not baseline.error:
+        raise SettingError(
+            "the baseline's error is 0; no change is better, so choose other targets"
+        )
     nothing, *others = (
         _scored(each, settings) for each in tracked(candidates(settings, before), "scores")
     )
@@ -240,7 +246,11 @@ def _tried(candidate: Candidate, rows: list[Row], nothing: FloatArray) -> Tried:
     errors, ended = _errors(rows), [row for row in rows if row is not None]
 
     def medians(places: tuple[int, int], missing: float) -> tuple[float, float]:
-        known = [[missing if row[i] is None else row[i] for i in places] for row in ended]
+        known = [
+            [missing if row[i] is None else row[i] for i in places]
+            for row in ended
+            if row[0] is not None
+        ]
         before, after = np.median(known, axis=0).tolist() if known else (np.nan, np.nan)
         return before, after
 
@@ -258,8 +268,8 @@ def judged(errors: FloatArray, nothing: FloatArray) -> Outcome:
     NaN is a seed that did not end; a training that failed, and what is worse than the baseline,
     counts as the baseline's error.
     """
-    with np.errstate(divide="ignore"):
-        gained = np.log(np.minimum(nothing, 1.0)) - np.log(np.minimum(errors, 1.0))
+    least = np.finfo(np.float64).tiny
+    gained = np.subtract(*(np.log(np.clip(each, least, 1.0)) for each in (nothing, errors)))
     if np.isnan(gained).any():
         return Outcome.NOT_TRIED
     needed = max(DEVIATIONS * float(np.std(gained, ddof=1)), LEAST)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,3 +149,31 @@ def test_the_network_itself_is_not_changed_by_it() -> None:
     for first, second in zip(with_it.params.weights(), without.params.weights(), strict=True):
         np.testing.assert_array_equal(first[1], second[1])
     assert with_it.stages[1].verdict.rate == without.stages[1].verdict.rate
+
+
+def test_a_long_series_is_scored_on_its_held_out_windows(tmp_path: Path) -> None:
+    noise = rng().standard_normal(8000)
+    values = np.zeros(8000)
+    for row in range(1, 8000):
+        values[row] = 0.9 * values[row - 1] + noise[row]
+    file = tmp_path / "series.csv"
+    file.write_text("\n".join(["value", *map(str, values.tolist())]), encoding="utf-8")
+
+    found = scored(data=str(file), steps=20, hidden=12)
+
+    # The last input alone explains 0.81 of the variance.
+    assert found.score == pytest.approx(0.81, abs=0.05)
+
+
+def test_r_squared_does_not_depend_on_where_targets_and_states_lie() -> None:
+    states = rng().standard_normal((4000, 3))
+    targets = states @ np.array([[1.0], [2.0], [-1.0]])
+
+    for shifted in ((states, targets + 1e9), (states + 1e8, targets)):
+        assert readout_score(*shifted)[0] == pytest.approx(1.0, abs=1e-6)
+        steps = [np.array_split(each, 2) for each in shifted]
+        sources = [
+            iter([(h[:, np.newaxis], Targets(a[:, np.newaxis], np.ones(2000, dtype=np.bool_)))])
+            for h, a in zip(*steps, strict=True)
+        ]
+        assert measure_readout(3, sources).score == pytest.approx(1.0, abs=1e-6)

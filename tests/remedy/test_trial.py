@@ -31,6 +31,8 @@ EDGES = [
     ([1.2, 1.2, 1.2], [np.inf, np.inf, np.inf], Outcome.NO_HELP),
     ([0.5, 0.5, np.nan], [1.0, 1.0, 1.0], Outcome.NOT_TRIED),
     ([0.03, 0.03, 0.03], [0.13, 0.32, 0.14], Outcome.HELPS),
+    ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0], Outcome.NO_HELP),
+    ([0.0, 0.0, 0.0], [0.5, 0.5, 0.5], Outcome.HELPS),
 ]
 
 
@@ -111,3 +113,17 @@ def test_other_updates_are_other_cells() -> None:
     plan = plan_trial(SMALL, 2)
     longer = replace(plan, settings=plan.settings.with_changes({"updates": 30}))
     assert not {each.key for each in plan.cells} & {each.key for each in longer.cells}
+
+
+def test_clipping_is_tried_alone_and_for_the_updates_of_all() -> None:
+    exploding = SMALL.with_changes({"activation": "relu", "init": "gaussian", "gain": 3.0})
+    found = candidates(exploding, analyze(exploding.with_changes({"updates": 0})))
+
+    clipped = [each for each in found if "clip_norm" in each.changes]
+    assert [each.parts for each in clipped] == [1]
+    assert not any("updates" in each.changes for each in found)
+
+
+def test_a_baseline_without_an_error_leaves_nothing_to_try() -> None:
+    with pytest.raises(SettingError, match="baseline"):
+        plan_trial(SMALL.with_changes({"delay": 0}))

@@ -100,8 +100,8 @@ def trial_document(trial: Trial) -> Document:
                 "relative_errors": plain(each.errors),
                 "relative_errors_null_because": "training failed",
                 **dict(zip(MEASURED, plain((*each.reach, *each.rate)), strict=True)),
-                "horizon_null_because": "beyond all lags, or not trained",
-                "rate_null_because": "the product is exactly zero, or not trained",
+                "horizon_null_because": "beyond all lags, not trained, or its training failed",
+                "rate_null_because": "an exact zero, not trained, or its training failed",
                 "command": trial_command(trial.plan.settings, each.candidate),
             }
             for each in trial.tried

@@ -85,7 +85,7 @@ def memory_panel(axes: "Axes", analysis: Analysis, memory: Memory) -> None:
 
 
 def sensitivity_panel(axes: "Axes", _: Analysis, memory: Memory) -> None:
-    """Draw log10 of the mean ‖∂h_T/∂θ‖² by how many last steps θ changes at, and that of half."""
+    """Draw log10 of the mean ‖∂s_T/∂θ‖² by how many last steps θ changes at, and that of half."""
     style.dress(axes, "last steps", r"$\log_{10}$ mean $\Vert\partial h_T/\partial\theta\Vert^2$")
     with np.errstate(divide="ignore"):
         curve = drawable(np.log(memory.sensitivity["norm"]))

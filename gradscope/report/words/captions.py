@@ -187,7 +187,8 @@ def sensitivity_caption(analysis: Analysis, memory: Memory) -> str:
     found, sharp = memory.sensitivity["norm"], memory.sharp(analysis.last.verdict.regime)
     remedy = " Carried far and therefore sharp: reparametrize or lower the learning rate."
     return (
-        f"The mean ‖∂h_T/∂θ‖² is {number(found[-1])} where θ changes at {steps(found.size)}, "
+        f"The mean ‖∂s_T/∂θ‖², s the state, is {number(found[-1])} where θ changes at "
+        f"{steps(found.size)}, "
         f"{number(found[0])} where at the last alone; half of it comes within "
         f"{steps(memory.steps_for_half)}.{remedy if sharp else ''}"
     )

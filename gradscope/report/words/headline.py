@@ -225,6 +225,9 @@ def training_sentence(history: History) -> str:
     if bad is None:
         return ""
     where = f" at step {bad.step}" if bad.step is not None else ""
+    if history.flossed is not None and not history.updates and history.flossed.size < bad.update:
+        stopped = f"flossing stopped at update {bad.update}: the {bad.factor} is no longer finite"
+        return f"{stopped}{where}; nothing was trained after it. Choose a smaller --floss"
     return (
         f"training stopped at update {bad.update}: the {bad.factor} is no longer finite{where}; "
         f"the weights after {count(history.updates, 'update')} are kept. Choose a smaller "

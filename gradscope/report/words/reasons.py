@@ -41,7 +41,8 @@ def _readout_sentence(analysis: Analysis, score: float) -> str:
     nothing = f"Nothing of the target can be read linearly out of {state} ({shown})"
     # What recall wants is one input among others; of other tasks it need not be linear in them.
     recalls = settings.task is TaskName.RECALL and not (settings.data or settings.weights)
-    if recalls and first.verdict.reaches:
+    alone = settings.input_scale > 0.0 and not settings.noise
+    if recalls and alone and first.verdict.reaches:
         return f"{nothing}: the gradient arrives, but other inputs drown the one to recall."
     return f"{nothing}; that does not say that it cannot be learned."
 

@@ -16,9 +16,10 @@ def advice(analysis: Analysis) -> tuple[list[str], list[str | None]]:
     """Return what to do about the network of an analysis: for each remedy a sentence or two, and
     the command that does it, None where no setting can.
     """
-    found, trained = analysis.remedies, analysis.training is not None
+    found, settings = analysis.remedies, analysis.settings
+    trained = analysis.training is not None or settings.load is not None
     sentences = [remedy_sentence(each, trained=trained) for each in found]
-    return sentences, [remedy_command(each, analysis.settings) for each in found]
+    return sentences, [remedy_command(each, settings) for each in found]
 
 
 def remedy_command(remedy: Remedy, settings: Settings) -> str | None:
