@@ -658,7 +658,7 @@ MUTANTS = (
         "learning/omega.py",
         "found.hidden_adjoints[1:]",
         "found.hidden_adjoints[:-1]",
-        "learning/test_omega.py::test_the_gradient_is_that_of_the_function_with_the_trajectory_held[gru]",
+        "learning/test_omega.py::test_the_gradient_is_that_of_the_function_with_the_trajectory_held[leaky]",
     ),
     Mutant(
         "a readout fitted to the rows that it is measured on",
