@@ -74,7 +74,7 @@ def lag_map(
     sequences = np.tile(np.arange(n_sequences), count - 1)
     reach = chosen[rows] - chosen[0]
     done, total = 0, int(reach.sum())
-    for part in tracked(parts(rows.size, chain.state_size), "all pairs"):
+    for part in tracked(parts(rows.size, chain), "all pairs"):
         profiles, bounds = measure(
             chain, chosen[rows[part]], sequences[part], int(reach[part][0]), tolerance
         )

@@ -14,6 +14,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray, quantiles
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.diagonal import DiagonalChain, RunningProducts
 from gradscope.jacobians.kernels import rank_adaptive
 from gradscope.jacobians.kernels.lanczos import leading_singular_values
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
@@ -73,6 +74,11 @@ def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e
 
     Raises SettingError if ``max_lag`` is not in 1 … T, or the tolerance is not in (0, 1).
     """
+    if isinstance(chain, DiagonalChain) and chain.blocks and max_lag is None:
+        running = RunningProducts((chain.n_sequences, chain.state_size))
+        log_norms = np.concatenate([running.extend(each) for each in chain.read_blocks()])
+        lags = np.arange(1, log_norms.shape[0] + 1)
+        return LagNorms(lags, log_norms, rounding_error(log_norms, lags, 1))
     longest = chain.n_steps if max_lag is None else max_lag
     if not 1 <= longest <= chain.n_steps:
         raise SettingError(f"the longest lag is {max_lag}; choose 1 to {chain.n_steps}")
@@ -81,7 +87,7 @@ def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e
     sequences = np.arange(chain.n_sequences)
     log_norms = np.empty((longest, chain.n_sequences))
     certificate = np.empty_like(log_norms)
-    for part in tracked(parts(chain.n_sequences, chain.state_size), "norms by lag"):
+    for part in tracked(parts(chain.n_sequences, chain), "norms by lag"):
         log_norms[:, part], certificate[:, part] = measure(
             chain, ends[part], sequences[part], longest, tolerance
         )
@@ -94,9 +100,10 @@ def check_tolerance(tolerance: float) -> None:
         raise SettingError(f"the tolerance is {tolerance}; choose a number between 0 and 1")
 
 
-def parts(count: int, state_size: int) -> list[slice]:
+def parts(count: int, chain: Chain) -> list[slice]:
     """Return slices of ``count`` products whose rows fit into the cache together."""
-    each = max(1, CACHE_BYTES // (3 * 8 * state_size**2))
+    rows = 1 if isinstance(chain, DiagonalChain) else chain.state_size
+    each = max(1, CACHE_BYTES // (3 * 8 * rows * chain.state_size))
     return [slice(start, min(start + each, count)) for start in range(0, count, each)]
 
 
@@ -106,6 +113,13 @@ def measure(
     """Return log σ_max(∂h_t/∂h_{t−ℓ}) and its certificate, both (L,N), for N pairs of t (``ends``,
     descending) and sequence, ℓ = 1 … L ≤ ends[0]; 0 in both for lags that reach past h_0.
     """
+    if isinstance(chain, DiagonalChain):
+        running, blocks = RunningProducts((ends.size, chain.state_size)), chain.read(ends, sequences, longest)
+        log_norms = np.concatenate([running.extend(each) for each in blocks])
+        lags = np.arange(1, longest + 1)
+        past = lags[:, None] > ends
+        log_norms[past] = 0.0
+        return log_norms, np.where(past, 0.0, rounding_error(log_norms, lags, 1))
     drop = rank_adaptive.drop_within(SHARE_OF_TRUNCATION * tolerance, chain.state_size)
     drop = 0.0 if chain.state_size <= SMALL_STATE else drop
     log_norms, certificate = _profile(chain, ends, sequences, longest, tolerance, drop)
@@ -120,11 +134,17 @@ def measure(
         )
         failed = (certificate > tolerance).any(axis=0)
     lags = np.arange(1, longest + 1)[:, None]
-    # Rounding is estimated, not bounded: ε √S per factor of the product, ε in log σ and in the sum
-    # of exponents each.
-    of_logs = 2.0 * np.where(np.isfinite(log_norms), np.abs(log_norms), 0.0)
-    rounding = np.finfo(np.float64).eps * (np.sqrt(chain.state_size) * lags + of_logs)
+    rounding = rounding_error(log_norms, lags[:, 0], chain.state_size)
     return log_norms, np.where(lags <= ends, certificate + rounding, 0.0)
+
+
+def rounding_error(log_norms: FloatArray, lags: IntArray, entries: int) -> FloatArray:
+    """Return an estimate, no bound, of the relative rounding error of σ_max (L,N): ε times the root
+    of the ``entries`` of a scalar product per factor, ε in log σ and in the sum of exponents each.
+    """
+    of_logs = 2.0 * np.where(np.isfinite(log_norms), np.abs(log_norms), 0.0)
+    rounding: FloatArray = np.finfo(np.float64).eps * (np.sqrt(entries) * lags[:, None] + of_logs)
+    return rounding
 
 
 def _profile(

@@ -21,6 +21,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, step_shifts
+from gradscope.jacobians.diagonal import DiagonalChain, channel_norms
 from gradscope.jacobians.kernels import sorted_qr
 from gradscope.jacobians.kernels.jacobi_svd import log_singular_values, premultiply
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
@@ -89,6 +90,8 @@ def singular_values(
 def _log_values(chain: Chain, lag: int) -> FloatArray:
     """Return the logarithms of all singular values at one lag, (B,S)."""
     size = chain.state_size
+    if isinstance(chain, DiagonalChain):
+        return -np.sort(-channel_norms(chain, [lag]).log_values[0], axis=1)
     logs = np.full((chain.n_sequences, size), -np.inf)
     at_once = max(1, MAX_FACTOR_ENTRIES // (2 * lag * size**2))
     for start in tracked(range(0, chain.n_sequences, at_once), "sequences"):
