@@ -55,7 +55,9 @@ class DiagonalChain(Chain):
 
     def _moduli(self, step: int) -> FloatArray:
         if not self.n_steps:
-            raise SettingError("the factors are an iterator; give an array or a memory map for this")
+            raise SettingError(
+                "the factors are an iterator; give an array or a memory map for this"
+            )
         found: FloatArray = self.factors[step - 1]
         return found if np.isrealobj(found) else np.abs(found)
 
@@ -82,8 +84,14 @@ class DiagonalChain(Chain):
             factors = _checked(self.factors[step - 1, sequences])
             exponents[index] = np.frexp(factors.max(axis=1))[1]
             factors = np.ldexp(factors, -exponents[index][:, None])[:, None]
-            rows = np.multiply(np.eye(self.state_size) if rows is None else rows, factors, out=out[index])
+            rows = np.multiply(
+                np.eye(self.state_size) if rows is None else rows, factors, out=out[index]
+            )
         return exponents
+
+    def start(self, count: int) -> "RunningProducts":
+        """Return as many products, of no factor yet."""
+        return RunningProducts((count, self.state_size))
 
     def read(self, ends: IntArray, sequences: IntArray, longest: int) -> Iterator[FloatArray]:
         """Yield |a| (m,N,S) of consecutive lags of N products that end at the states ``ends`` of
@@ -216,7 +224,7 @@ def channel_norms(chain: DiagonalChain, lags: Sequence[int] | IntArray) -> Chann
         raise SettingError(f"the lags are {chosen.tolist()}; choose from 1 to {most}")
     ends, every = np.full(chain.n_sequences, chain.n_steps), np.arange(chain.n_sequences)
     blocks = chain.read(ends, every, int(chosen[-1])) if chain.n_steps else chain.read_blocks()
-    running, found, at = RunningProducts((chain.n_sequences, chain.state_size)), [], 0
+    running, found, at = chain.start(chain.n_sequences), [], 0
     for block in blocks:
         cuts = chosen[(chosen > at) & (chosen <= at + len(block))] - at
         for part in np.split(block, cuts):

@@ -14,7 +14,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray, quantiles
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
-from gradscope.jacobians.diagonal import DiagonalChain, RunningProducts
+from gradscope.jacobians.diagonal import DiagonalChain
 from gradscope.jacobians.kernels import rank_adaptive
 from gradscope.jacobians.kernels.lanczos import leading_singular_values
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
@@ -74,15 +74,12 @@ def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e
 
     Raises SettingError if ``max_lag`` is not in 1 … T, or the tolerance is not in (0, 1).
     """
-    if isinstance(chain, DiagonalChain) and chain.blocks and max_lag is None:
-        running = RunningProducts((chain.n_sequences, chain.state_size))
-        log_norms = np.concatenate([running.extend(each) for each in chain.read_blocks()])
-        lags = np.arange(1, log_norms.shape[0] + 1)
-        return LagNorms(lags, log_norms, rounding_error(log_norms, lags, 1))
+    check_tolerance(tolerance)
+    if isinstance(chain, DiagonalChain) and not chain.n_steps:
+        return _norms_of_blocks(chain, max_lag)
     longest = chain.n_steps if max_lag is None else max_lag
     if not 1 <= longest <= chain.n_steps:
         raise SettingError(f"the longest lag is {max_lag}; choose 1 to {chain.n_steps}")
-    check_tolerance(tolerance)
     ends = np.full(chain.n_sequences, chain.n_steps)
     sequences = np.arange(chain.n_sequences)
     log_norms = np.empty((longest, chain.n_sequences))
@@ -92,6 +89,25 @@ def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e
             chain, ends[part], sequences[part], longest, tolerance
         )
     return LagNorms(np.arange(1, longest + 1), log_norms, certificate)
+
+
+def _norms_of_blocks(chain: DiagonalChain, max_lag: int | None) -> LagNorms:
+    """Measure factors that come block by block, as many as there are or as asked for."""
+    running, found, left = (
+        chain.start(chain.n_sequences),
+        [],
+        np.inf if max_lag is None else max_lag,
+    )
+    for block in chain.read_blocks():
+        found.append(running.extend(block[: int(min(left, len(block)))]))
+        left -= len(block)
+        if left <= 0:
+            break
+    log_norms = np.concatenate(found)
+    if 0 < left < np.inf or not len(log_norms):
+        raise SettingError(f"the longest lag is {max_lag}; choose 1 to {len(log_norms)}")
+    lags = np.arange(1, log_norms.shape[0] + 1)
+    return LagNorms(lags, log_norms, rounding_error(log_norms, lags, 1))
 
 
 def check_tolerance(tolerance: float) -> None:
@@ -114,7 +130,7 @@ def measure(
     descending) and sequence, ℓ = 1 … L ≤ ends[0]; 0 in both for lags that reach past h_0.
     """
     if isinstance(chain, DiagonalChain):
-        running, blocks = RunningProducts((ends.size, chain.state_size)), chain.read(ends, sequences, longest)
+        running, blocks = chain.start(ends.size), chain.read(ends, sequences, longest)
         log_norms = np.concatenate([running.extend(each) for each in blocks])
         lags = np.arange(1, longest + 1)
         past = lags[:, None] > ends

@@ -1,4 +1,4 @@
-"""The live hook into PyTorch: ``gradscope.torch.watch`` and the ``Watch`` it makes."""
+"""PyTorch: ``watch`` a model in training, or make the ``chain`` of any step function."""
 
 from gradscope.errors import install_line
 
@@ -6,8 +6,9 @@ try:
     import torch as _  # noqa: F401 (asked for here, where the remedy can be said)
 except ImportError as error:
     remedy = install_line("torch")
-    raise ImportError(f"the live hook needs PyTorch, which is not installed; {remedy}") from error
+    raise ImportError(f"gradscope.torch needs PyTorch, which is not installed; {remedy}") from error
 
 from gradscope.torch.hooks import Watch, watch
+from gradscope.torch.steps import chain
 
-__all__ = ["Watch", "watch"]
+__all__ = ["Watch", "chain", "watch"]
