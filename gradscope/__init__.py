@@ -43,6 +43,7 @@ _HOMES = {
     "ChannelNorms": "jacobians.diagonal",
     "DenseChain": "jacobians.chain",
     "DiagonalChain": "jacobians.diagonal",
+    "DiagonalPlusRankOneChain": "jacobians.rank_one",
     "ElmanChain": "jacobians.chain",
     "elman_chain": "jacobians.chain",
     "CellChain": "jacobians.cell_chain",
