@@ -33,7 +33,7 @@ LAYERS = (
     ("report",),
     ("explain",),
     ("watch",),
-    ("torch",),
+    ("jax", "torch"),
     ("cli",),
     ("__init__", "__main__"),
 )
@@ -74,7 +74,7 @@ THIRD_PARTIES: Mapping[str, Callable[[PurePosixPath], bool]] = {
     "distributed": lambda path: path == PurePosixPath(PACKAGE, "sweep", "executors.py"),
     "torch": lambda path: top_package(path) in {"torch", "frameworks"},
     "keras": compares_with_keras,
-    "jax": compares_with_keras,
+    "jax": lambda path: top_package(path) == "jax" or compares_with_keras(path),
     "tensorflow": compares_with_keras,
 }
 """Who may import what; whatever is not listed (``click`` above all) nobody may."""

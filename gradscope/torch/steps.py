@@ -3,21 +3,18 @@
 Source: PyTorch 2.13, ``torch.overrides.TorchFunctionMode``, ``torch.utils._pytree``.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from math import prod
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from gradscope.arrays import FloatArray, IntArray
-from gradscope.errors import SettingError, ShapeError
+from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
-from gradscope.jacobians.step_chain import step_chain
+from gradscope.jacobians.step_chain import Leaves, Steps, step_chain
 
 Step = Callable[[Any, Any], Any]
 
@@ -27,12 +24,6 @@ WIDE |= {torch.complex32: torch.complex128, torch.complex64: torch.complex128}
 
 DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout")
 DROPPING = {getattr(functional, name) for name in (*DROPOUTS, "feature_alpha_dropout")}
-
-MAX_COPIES = 2**13
-"""Copies of sequences that go through a step at once."""
-
-TOLERANCE = 1e-9
-"""Relative difference of two calls of a step on the same numbers that rounding explains."""
 
 
 def chain(step: Step, initial_state: Any, inputs: Any, *, dense: bool | None = None) -> Chain:
@@ -49,8 +40,7 @@ def chain(step: Step, initial_state: Any, inputs: Any, *, dense: bool | None = N
     state. Raises SettingError where it does not, ShapeError where shapes do not fit or a number is
     not finite.
     """
-    run = _Run(step, initial_state, inputs)
-    return step_chain(run.pull, run.states[1:].shape, dense)
+    return step_chain(TorchSteps(step, initial_state, inputs), dense)
 
 
 class Wide(TorchFunctionMode):
@@ -74,115 +64,52 @@ def widened(nest: Any) -> Any:
     )
 
 
-class _Run:
-    """A step along its trajectory: ``states`` (T+1,B,S) are what it is differentiated by."""
+class TorchSteps(Steps):
+    """A step of PyTorch along its trajectory, on the device of its initial state."""
 
-    def __init__(self, step: Step, initial_state: Any, inputs: Any) -> None:
-        leaves, self._spec = pytree.tree_flatten(widened(initial_state))
-        self._inputs, self._inputs_spec = pytree.tree_flatten(widened(inputs))
-        sizes = {each.shape[:2] for each in self._inputs}
-        if len(sizes) != 1 or {each.shape[:1] for each in leaves} != {next(iter(sizes))[1:]}:
-            found = [tuple(each.shape) for each in (*self._inputs, *leaves)]
-            raise ShapeError(f"inputs and state have shapes {found}; give (T,B,…) and (B,…)")
-        self._step, self._like, (n_steps, n_sequences) = step, leaves, next(iter(sizes))
-        every, states = np.arange(n_sequences), [leaves]
+    def leaves_of(self, nest: Any) -> tuple[list[Any], Any]:
+        """Return a nest's leaves as they are, and its form."""
+        return pytree.tree_flatten(nest)
+
+    def flatten(self, nest: Any) -> tuple[list[Any], Any]:
+        """Return a nest as NumPy arrays, wide ones of floating-point numbers, and its form."""
+        leaves, spec = pytree.tree_flatten(widened(nest))
+        self._device = leaves[0].device if leaves else None
+        return [each.numpy(force=True) for each in leaves], spec
+
+    def candidates(self, found: Any) -> tuple[Any, ...]:
+        """Return the result, and of a pair the second, then the first."""
+        pair = isinstance(found, tuple) and len(found) == 2
+        return (found, found[1], found[0]) if pair else (found,)
+
+    def following(self, state: Leaves, given: Leaves) -> list[Any]:
+        """Return the next state as arrays."""
         with torch.no_grad():
-            for t in range(n_steps):
-                states.append(self._call(states[-1], self._given(np.full(n_sequences, t), every)))
-        # What has no Jacobian, (T+1,B,…).
-        self._rest = [torch.stack(each) for each in zip(*map(self._fixed, states), strict=True)]
-        self.states = torch.stack(list(map(self._vector, states)))
-        finite = torch.isfinite(self.states).flatten(1).all(1).tolist()
-        if not all(finite):
-            raise ShapeError(f"the state after step {finite.index(False)} is not finite")
-        self._check(states[1])
+            after = self._call(self._tensors(state), given)
+        return [each.numpy(force=True) for each in after]
 
-    def pull(self, rows: FloatArray, steps: IntArray, sequences: IntArray) -> FloatArray:
-        """Rows (N,r,S) · J_t at the steps t (N,) of sequences (N,)."""
-        out, many = np.empty(rows.shape), rows.shape[1]
-        at_once = max(1, MAX_COPIES // many)
-        for start in range(0, len(rows), at_once):
-            some = slice(start, start + at_once)
-            before, after = self._copies(steps[some], sequences[some], many)
-            cotangents = torch.tensor(rows[some]).reshape(after.shape).to(after)
-            (found,) = torch.autograd.grad(after, before, cotangents)
-            out[some] = found.reshape(-1, *rows.shape[1:]).numpy(force=True)
-        return out
-
-    def _copies(self, steps: IntArray, sequences: IntArray, many: int) -> tuple[Tensor, Tensor]:
-        """Return the state before each step (N·many,S), and by a graph that after it."""
-        at = steps - 1, sequences
-        before = self.states[at].repeat_interleave(many, 0).requires_grad_()
-        rest = (each[at].repeat_interleave(many, 0) for each in self._rest)
-        given = [each.repeat_interleave(many, 0) for each in self._given(*at)]
+    def pullback(self, state: Leaves, given: Leaves, cotangents: Leaves) -> list[Any]:
+        """Return what arrives at the floating-point tensors of a state from those of the next."""
+        before, cut = self._tensors(state), self._tensors(cotangents)
+        moving = [each.requires_grad_() for each in before if _moves(each)]
         with torch.enable_grad():
-            return before, self._vector(self._call(self._leaves(before, rest), given))
+            after = [each for each in self._call(before, given) if _moves(each)]
+        pairs = [pair for pair in zip(after, cut, strict=True) if pair[0].requires_grad]
+        if not pairs:
+            raise SettingError("the next state has no gradient: it is detached in the step")
+        ends, rows = zip(*pairs, strict=True)
+        found = torch.autograd.grad(ends, moving, rows, materialize_grads=True)
+        return [each.numpy(force=True) for each in found]
 
-    def _given(self, before: IntArray, sequences: IntArray) -> list[Tensor]:
-        return [each[before, sequences] for each in self._inputs]
+    def _tensors(self, arrays: Leaves) -> list[Tensor]:
+        return [torch.tensor(each, device=self._device) for each in arrays]
 
-    def _call(self, state: Sequence[Tensor], given: Sequence[Tensor]) -> list[Tensor]:
-        """Return the leaves of the next state."""
-        x = pytree.tree_unflatten(given, self._inputs_spec)
+    def _call(self, state: Sequence[Tensor], given: Leaves) -> list[Tensor]:
+        x = pytree.tree_unflatten(self._tensors(given), self._inputs_spec)
         with Wide():
             found = self._step(pytree.tree_unflatten(state, self._spec), x)
-        pair = isinstance(found, tuple) and len(found) == 2
-        for each in (found, *reversed(found)) if pair else (found,):
-            leaves, spec = pytree.tree_flatten(each)
-            if spec == self._spec and all(isinstance(leaf, Tensor) for leaf in leaves):
-                break
-        else:
-            raise SettingError(
-                "the step returns nothing that is nested like the initial state; "
-                "return the next state, or a pair of an output and the next state"
-            )
-        sizes = [[tuple(leaf.shape) for leaf in each] for each in (state, leaves)]
-        if sizes[0] != sizes[1]:
-            raise ShapeError(
-                f"a step turns a state of shapes {sizes[0]} into {sizes[1]}; "
-                "only a state that keeps its shape has Jacobians"
-            )
-        return leaves
-
-    def _fixed(self, state: Sequence[Tensor]) -> list[Tensor]:
-        return [each for each in state if not _differentiable(each)]
-
-    def _vector(self, state: Sequence[Tensor]) -> Tensor:
-        """Return what of a state has a Jacobian, (B,S)."""
-        moving = [each for each in state if _differentiable(each)]
-        if not moving:
-            raise SettingError("the state has no floating-point number, so no Jacobian")
-        real = [torch.view_as_real(each) if each.is_complex() else each for each in moving]
-        return torch.cat([each.flatten(1) for each in real], dim=1)
-
-    def _leaves(self, vector: Tensor, rest: Iterator[Tensor]) -> list[Tensor]:
-        """Return the leaves of a state of which this is the ``_vector``."""
-        leaves, at = [], 0
-        for like in self._like:
-            if not _differentiable(like):
-                leaves.append(next(rest))
-                continue
-            shape = (-1, *like.shape[1:], *(2,) * like.is_complex())
-            size = prod(shape[1:])
-            part = vector[:, at : at + size].reshape(shape)
-            leaves.append(torch.view_as_complex(part) if like.is_complex() else part)
-            at += size
-        return leaves
-
-    def _check(self, following: Sequence[Tensor]) -> None:
-        """Refuse a step that draws random numbers, mixes sequences, or cannot be differentiated."""
-        first, wanted = np.ones(1, dtype=np.int64), self._vector(following)[:1]
-        once, again = (self._copies(first, 0 * first, 2)[1] for _ in range(2))
-        scale = TOLERANCE * (1.0 + wanted.abs().max())
-        for found, remedy in (
-            (once - again, "draws random numbers; fix them"),
-            (once - wanted, "mixes the sequences of a batch; let it treat each by itself"),
-        ):
-            if found.abs().max() > scale:
-                raise SettingError(f"the step {remedy}")
-        if not again.requires_grad:
-            raise SettingError("the next state has no gradient: it is detached in the step")
+        return self.next_state(found, state)
 
 
-def _differentiable(tensor: Tensor) -> bool:
+def _moves(tensor: Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
