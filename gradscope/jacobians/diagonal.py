@@ -46,7 +46,7 @@ class DiagonalChain(Chain):
         shape: tuple[int, ...] = getattr(self.factors, "shape", ())
         object.__setattr__(self, "blocks", [])
         if not shape and isinstance(self.factors, Iterator):
-            first = next(self.factors, None)
+            first: Any = next(self.factors, None)
             shape = (0, *np.shape(first)[1:])
             self.blocks.append(chained([first], self.factors))
         if len(shape) != 3 or 0 in shape[len(self.blocks) :]:
@@ -224,7 +224,8 @@ def channel_norms(chain: DiagonalChain, lags: Sequence[int] | IntArray) -> Chann
         raise SettingError(f"the lags are {chosen.tolist()}; choose from 1 to {most}")
     ends, every = np.full(chain.n_sequences, chain.n_steps), np.arange(chain.n_sequences)
     blocks = chain.read(ends, every, int(chosen[-1])) if chain.n_steps else chain.read_blocks()
-    running, found, at = chain.start(chain.n_sequences), [], 0
+    running, at = chain.start(chain.n_sequences), 0
+    found: list[FloatArray] = []
     for block in blocks:
         cuts = chosen[(chosen > at) & (chosen <= at + len(block))] - at
         for part in np.split(block, cuts):

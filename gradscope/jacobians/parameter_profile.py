@@ -56,7 +56,7 @@ def parameter_profile(
     longest = min(chain.n_steps if max_lag is None else max_lag, chain.n_steps - 1)
     names = [name for name, *_ in linearization.fed()]
     logs = np.empty((len(names), longest + 1, chain.n_sequences))
-    for part in tracked(parts(chain.n_sequences, chain.state_size), "gradients of the weights"):
+    for part in tracked(parts(chain.n_sequences, chain), "gradients of the weights"):
         sequences = np.arange(chain.n_sequences)[part]
         drop = drop_within(tolerance, chain.state_size)
         logs[..., part], dropped = _measure(linearization, chain, sequences, longest, drop)

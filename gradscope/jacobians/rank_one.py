@@ -46,7 +46,8 @@ class DiagonalPlusRankOneChain(Chain):
         """J_t, (B,S,S)."""
         at = step - 1
         dense: FloatArray = self.columns[at][:, :, None] * self.rows[at][:, None]
-        return dense + self.diagonal[at][:, :, None] * np.eye(self.state_size)
+        dense += self.diagonal[at][:, :, None] * np.eye(self.state_size)
+        return dense
 
     def vjp(self, rows: FloatArray, step: int) -> FloatArray:
         """Rows · J_t, at 4 multiplications per entry."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-import mpmath
+import mpmath  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 
@@ -33,7 +33,8 @@ def gates(kind: str, shape: tuple[int, int, int] = (150, 3, 8)) -> FloatArray:
         "takes over": np.where(np.arange(shape[2]) < 4, np.where(normal > 2, 0.0, 1.0), 1e-30),
         "complex": normal + 1j * rng.standard_normal(shape),
     }
-    return made[kind]
+    found: FloatArray = made[kind]
+    return found
 
 
 KINDS = (
@@ -100,11 +101,11 @@ def test_map_values_and_exponents_are_those_of_the_dense_chain(kind: str) -> Non
     maps = [lag_map(each).log_norms for each in (thin, dense)]
     values = [singular_values(each, [1, 9, 40]).log_values for each in (thin, dense)]
 
-    np.testing.assert_allclose(*maps, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(*values, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(maps[0], maps[1], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(values[0], values[1], rtol=1e-9, atol=1e-9)
     if kind == "gates":
         found = [lyapunov_exponents(each).exponents for each in (thin, dense)]
-        np.testing.assert_allclose(*found, atol=1e-12)
+        np.testing.assert_allclose(found[0], found[1], atol=1e-12)
 
 
 def test_ten_thousand_lags_agree_with_fifty_digits() -> None:

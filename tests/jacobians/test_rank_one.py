@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gradscope.arrays import FloatArray
 from gradscope.errors import ShapeError
 from gradscope.jacobians.chain import DenseChain
 from gradscope.jacobians.lag_map import lag_map
@@ -32,10 +33,10 @@ def test_everything_is_that_of_the_dense_chain(scale: float) -> None:
         np.testing.assert_allclose(thin.vjp(some, step), dense.vjp(some, step), rtol=1e-9)
         np.testing.assert_allclose(thin.jvp(some, step), dense.jvp(some, step), rtol=1e-9)
     for measure in (lag_norms, lag_map):
-        found = [measure(each).log_norms for each in (thin, dense)]  # type: ignore[operator]
-        np.testing.assert_allclose(*found, rtol=1e-9, atol=1e-6)
+        found = [measure(each).log_norms for each in (thin, dense)]
+        np.testing.assert_allclose(found[0], found[1], rtol=1e-9, atol=1e-6)
     found = [lyapunov_exponents(each).exponents for each in (thin, dense)]
-    np.testing.assert_allclose(*found, atol=1e-8)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-8)
 
 
 def test_corrections_along_one_key_shrink_it_alone() -> None:
@@ -65,6 +66,6 @@ def test_reflections_keep_all_and_a_full_correction_kills_one_direction() -> Non
 
 
 @pytest.mark.parametrize("bad", [np.ones((3, 2)), np.ones((3, 2, 5)), np.full((3, 2, 4), np.nan)])
-def test_factors_that_do_not_fit_are_refused(bad: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_factors_that_do_not_fit_are_refused(bad: FloatArray) -> None:
     with pytest.raises(ShapeError):
         DiagonalPlusRankOneChain(bad, np.ones((3, 2, 4)), np.ones((3, 2, 4)))

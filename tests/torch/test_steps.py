@@ -140,7 +140,8 @@ def jacobians(step: Any, state: Any) -> FloatArray:
 def test_jacobians_are_those_of_jacrev_in_float64(make: Any, dense: bool) -> None:
     from gradscope.torch import chain
 
-    found = chain(*make(), inputs(), dense=dense)
+    step, state = make()
+    found = chain(step, state, inputs(), dense=dense)
 
     wanted = jacobians(*wide(make()))
     made = np.stack([found.jacobian(t) for t in range(1, T + 1)])
@@ -151,14 +152,15 @@ def test_jacobians_are_those_of_jacrev_in_float64(make: Any, dense: bool) -> Non
 def test_rows_carried_through_the_step_give_what_dense_jacobians_give(make: Any) -> None:
     from gradscope.torch import chain
 
-    rows, dense = (chain(*make(), inputs(), dense=each) for each in (False, True))
+    step, state = make()
+    rows, dense = (chain(step, state, inputs(), dense=each) for each in (False, True))
 
     assert [isinstance(each, DenseChain) for each in (rows, dense)] == [False, True]
     for measure in (lag_norms, lag_map, lyapunov_exponents):
         found = [vars_of(measure(each)) for each in (rows, dense)]
-        np.testing.assert_allclose(*found, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(found[0], found[1], rtol=1e-10, atol=1e-10)
     values = [singular_values(each, [1, 5, T]).log_values for each in (rows, dense)]
-    np.testing.assert_allclose(*values, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(values[0], values[1], rtol=1e-9, atol=1e-9)
 
 
 def vars_of(result: Any) -> FloatArray:
