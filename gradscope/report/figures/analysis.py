@@ -1,5 +1,6 @@
 """The pictures of an analysis: the hero, the page that it leads, all panels, one alone."""
 
+from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.names import ColumnWidth
 from gradscope.report.figures import pages, style
-from gradscope.report.figures.panels import HERO, PANELS, REPORT, Band, View
+from gradscope.report.figures.panels import HERO, PANELS, REPORT, Band, Panel, View
 from gradscope.report.figures.profile_panels import (
     causes_panel,
     draw_band,
@@ -139,18 +140,28 @@ def sheet_figure(analysis: Analysis) -> "Figure":
     figure = _page(analysis, A4)
     shown = [each for each in PANELS.values() if each.shown(analysis)]
     bands = {band: found for band in Band if (found := [e for e in shown if e.band is band])}
-    places = {band: np.cumsum([0, *(e.across for e in found)]) for band, found in bands.items()}
-    rows = [-(-int(ends[-1]) // ACROSS) for ends in places.values()]
-    grid = figure.add_gridspec(len(rows), 1, height_ratios=rows)
-    for number, (band, panels) in enumerate(bands.items()):
+    rows = {band: _in_rows(found) for band, found in bands.items()}
+    grid = figure.add_gridspec(len(rows), 1, height_ratios=list(map(len, rows.values())))
+    for number, (band, lines) in enumerate(rows.items()):
         part = figure.add_subfigure(grid[number])
         part.suptitle(str(band), x=0.01, ha="left", size=style.TITLE_SIZE, color=GREY)
-        cells = part.add_gridspec(rows[number], ACROSS)
-        for panel, start in zip(panels, places[band].tolist(), strict=False):
-            row, column = divmod(start, ACROSS)
-            place = cells[row, column : column + panel.across]
-            panel.draw(part.add_subplot(place), analysis)
+        places = part.add_gridspec(len(lines), 1)
+        for place, line in enumerate(lines):
+            widths = [panel.across for panel in line]
+            row = places[place].subgridspec(1, len(line), width_ratios=widths)
+            for column, panel in enumerate(line):
+                panel.draw(part.add_subplot(row[column]), analysis)
     return figure
+
+
+def _in_rows(panels: Sequence[Panel]) -> list[list[Panel]]:
+    """Return panels in rows of at most ``ACROSS`` columns, each row filled by what it has."""
+    rows: list[list[Panel]] = [[]]
+    for panel in panels:
+        if sum(each.across for each in rows[-1]) + panel.across > ACROSS:
+            rows.append([])
+        rows[-1].append(panel)
+    return rows
 
 
 def _page(analysis: Analysis, size: tuple[float, float], *, foot: bool = False) -> "Figure":

@@ -4,8 +4,8 @@ A figure has the size at which it is printed. pyplot is never imported, and noth
 """
 
 import io
-import itertools
 import logging
+import re
 import textwrap
 import warnings
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradscope.arrays import BoolArray, FloatArray
 from gradscope.names import ColumnWidth, Theme
 from gradscope.report.figures.panels import REPORT, View
 from gradscope.report.figures.style import (
@@ -58,6 +59,9 @@ POINTS_PER_INCH, LINE_HEIGHT, EDGE = 72.0, 1.25, 0.1
 CHARACTER, BOLD_CHARACTER = 0.54, 0.61
 """Mean width of a letter in its size, a little more than in sentences."""
 
+LONG_WORD = re.compile(r"(\S{30})\S{12,}(\S{20})")
+"""A word, as of a file's name, of which only the ends are written."""
+
 DARK: Mapping[str, str] = MappingProxyType(
     {
         "#ffffff": "#14181d",
@@ -73,14 +77,21 @@ DARK: Mapping[str, str] = MappingProxyType(
 """What each colour becomes on a dark slide."""
 
 
-DISTANCES, LED = (0.0, 5.0, 9.0, 14.0, 20.0, 28.0, 38.0, 50.0, 70.0, 95.0), 14.0
-"""Points from its place at which a label is tried, and from which on a line leads to it."""
+DISTANCES, LED, ACROSS = (0.0, 5.0, 9.0, 14.0, 20.0, 28.0, 38.0, 50.0), 14.0, 14
+"""Points from its place at which a label is tried, and from which on a line leads to it; places
+along each side of its axes where it is tried as well."""
 
 DIRECTIONS = ((0, 0), (1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1))
-HORIZONTAL, VERTICAL = (
-    {1: "left", 0: "center", -1: "right"},
-    {1: "bottom", 0: "center", -1: "top"},
-)
+SIDES = {1: "left", 0: "center", -1: "right"}, {1: "bottom", 0: "center", -1: "top"}
+"""In which it is tried, and how it is aligned there."""
+
+AROUND, CLEAR, SPACED, MOST_PLACES = 6.0, 1.5, 2.0, 4000
+"""Points around a dot that are its own, and around a text; between places of a curve, and how many
+of these count."""
+
+HIDDEN, COVERED, OUTSIDE = 20.0, 1000.0, 4000.0
+"""What it costs, in points of distance, to hide a place of a curve, to cover a text, to leave the
+axes."""
 
 
 VIEW: ContextVar[View] = ContextVar("view")
@@ -112,7 +123,8 @@ def new_page(
         place = 1.0 - EDGE / size[0], EDGE / size[1] / 2
         figure.text(*place, textwrap.shorten(foot, across, placeholder=" …"), ha="right", **look)
     bottom = TEXT_SIZE * LINE_HEIGHT / POINTS_PER_INCH + EDGE if foot else 0.0
-    rect = (0.0, bottom / size[1], 1.0, (top - bottom) / size[1])
+    side = EDGE / 2.0 / size[0]
+    rect = (side, bottom / size[1], 1.0 - 2.0 * side, (top - bottom) / size[1])
     figure.set_layout_engine("constrained", rect=rect)
     return figure
 
@@ -121,24 +133,22 @@ def _new_figure(size: tuple[float, float]) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(
-        size,
-        DOTS_PER_INCH,
-        facecolor="white",
-    )
+    figure = Figure(size, DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
 def _wrapped(text: str, across: int, most: int = 2) -> list[str]:
     """Return a text on one line, or on ``most`` of about one length, cut between clauses if that
-    is enough.
+    is enough; of a word that is too long its ends.
     """
-    cuts = [cut + 1 for cut in range(len(text)) if text[cut : cut + 2] in {"; ", ": "}]
-    clauses = [cut for cut in cuts if max(cut, len(text) - cut) <= across < len(text)]
-    if clauses:
-        cut = min(clauses, key=lambda each: abs(2 * each - len(text)))
-        return [text[:cut], text[cut:].strip()]
+    text = LONG_WORD.sub(r"\1…\2", text)
+    for end in ("; ", ": "):
+        cuts = [found.start() + 1 for found in re.finditer(end, text)]
+        clauses = [cut for cut in cuts if max(cut, len(text) - cut) <= across < len(text)]
+        if clauses:
+            cut = min(clauses, key=lambda each: abs(2 * each - len(text)))
+            return [text[:cut], text[cut:].strip()]
     even = range(len(text) // most, across)
     width = next((n for n in even if len(textwrap.wrap(text, n)) <= most), across)
     if len(text) <= across:
@@ -157,9 +167,8 @@ def place_labels(figure: "Figure") -> None:
     """Move each label of ``style.label`` from its place to where it covers neither a text nor a
     curve and stays in its axes, as near as there is room; from afar a thin line leads to it.
     """
-    from matplotlib.path import Path
+    from matplotlib.axes import Axes
     from matplotlib.text import Annotation, Text
-    from matplotlib.transforms import Bbox
 
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # Another draw would move the axes under their labels.
@@ -167,41 +176,63 @@ def place_labels(figure: "Figure") -> None:
         x, y, width, height = np.round(part.get_position(original=True).bounds, DIGITS).tolist()
         part.set_position((x, y, width, height))
     texts = [each for each in figure.findobj(Text) if isinstance(each, Text)]
-    free = [each for each in texts if each.get_label() == PLACED]
+    free = [each for each in texts if each.get_label() == PLACED and isinstance(each, Annotation)]
     shown = [each for each in texts if each.get_visible() and each.get_text() and each not in free]
-    taken, point = [Text.get_window_extent(each) for each in shown], figure.dpi / POINTS_PER_INCH
+    taken = [np.array(Text.get_window_extent(each).extents) for each in shown]
+    point = figure.dpi / POINTS_PER_INCH
+    inks = {axes: _ink(axes, point) for axes in figure.axes}
+    ways = np.array([(far, *way) for far in DISTANCES for way in DIRECTIONS])
+    grid = np.stack(np.meshgrid(*[np.linspace(0.0, 1.0, ACROSS)] * 2), axis=-1).reshape(-1, 2)
     for each in free:
         axes = each.axes
-        if axes is None or not isinstance(each, Annotation):
+        if not isinstance(axes, Axes):
             continue
-        lines = [line.get_transform().transform_path(line.get_path()) for line in axes.lines]
-        dots = [
-            dot
-            for path, line in zip(lines, axes.lines, strict=True)
-            if line.get_marker() != "None"
-            for dot in np.asarray(path.vertices)
-        ]
-        size = np.array(Text.get_window_extent(each).size)
-        inside = axes.get_window_extent()
-        start, found = axes.transData.transform(each.xy), []
-        for distance, (right, up) in itertools.product(DISTANCES, DIRECTIONS):
-            offset = distance * np.array([right, up]) / max(np.hypot(right, up), 1.0)
-            corner = start + offset * point - size * (1.0 - np.sign([right, up])) / 2.0
-            box = Bbox([corner, corner + size])
-            out = not (inside.x0 <= box.x0 and box.x1 <= inside.x1)
-            out |= not (inside.y0 <= box.y0 and box.y1 <= inside.y1)
-            crossed = sum(path.intersects_bbox(box, filled=False) for path in lines)
-            crossed += sum(box.padded(4.0 * point).contains(dot[0], dot[1]) for dot in dots)
-            if distance >= LED:
-                way = Path(np.array([start, corner + size / 2.0]))
-                crossed += sum(way.intersects_bbox(other, filled=False) for other in taken)
-            cost = distance + 100.0 * crossed + 1000.0 * (sum(map(box.overlaps, taken)) + out)
-            found.append((cost, distance, right, up, tuple(offset), box))
-        _, distance, right, up, offset, box = min(found, key=lambda option: option[0])
-        each.set(position=offset, ha=HORIZONTAL[right], va=VERTICAL[up])
+        size, start = Text.get_window_extent(each).size, axes.transData.transform(each.xy)
+        frame, sides = axes.get_window_extent().padded(-CLEAR * point), ways[:, 1:]
+        around = start + point * ways[:, :1] * sides - size * (1.0 - sides) / 2.0
+        corners = np.concatenate([around, frame.min + grid * (frame.size - size)])
+        boxes = np.hstack([corners, corners + size])
+        apart = np.maximum(np.maximum(corners - start, start - corners - size), 0.0)
+        far = np.hypot(*apart.T) / point
+        leads = start + np.linspace(0.0, 1.0, 30)[:, None, None] * (corners + size / 2.0 - start)
+        clear = CLEAR * point * np.array([-1.0, -1.0, 1.0, 1.0])
+        cost = far + HIDDEN * _holds(boxes + clear, inks[axes]).sum(axis=1)
+        out = np.minimum(corners - frame.min, frame.max - corners - size) < -0.01
+        cost += OUTSIDE * out.any(axis=1)
+        for other in taken:
+            over = ((boxes[:, :2] < other[2:]) & (boxes[:, 2:] > other[:2])).all(axis=1)
+            through = _holds(other[None], leads.reshape(-1, 2)).reshape(30, -1).any(axis=0)
+            cost += COVERED * over + 5.0 * HIDDEN * (through & (far >= LED))
+        best = int(np.argmin(cost))
+        beside = np.sign(np.round((corners[best] + size / 2.0 - start) / point))
+        offset = (corners[best] + size * (1.0 - beside) / 2.0 - start) / point
+        each.set(position=tuple(offset), ha=SIDES[0][beside[0]], va=SIDES[1][beside[1]])
         if each.arrow_patch is not None:
-            each.arrow_patch.set_visible(distance >= LED)
-        taken.append(box)
+            each.arrow_patch.set_visible(far[best] >= LED)
+        taken.append(boxes[best])
+        if far[best] >= LED:
+            inks[axes] = np.concatenate([inks[axes], leads[:, best]])
+
+
+def _ink(axes: "Axes", point: float) -> FloatArray:
+    """Return places (N,2), in dots, that the curves of an axes go through and their dots cover."""
+    found = [np.empty((0, 2))]
+    for line in axes.lines:
+        at = np.asarray(line.get_transform().transform_path(line.get_path()).vertices)
+        at = at[np.isfinite(at).all(axis=1)]
+        way = np.append(0.0, np.cumsum(np.hypot(*np.diff(at, axis=0).T)))
+        if line.get_linestyle() != "None" and at.size:
+            along = np.linspace(0.0, way[-1], int(min(way[-1] / SPACED / point, MOST_PLACES)) + 2)
+            found.append(np.column_stack([np.interp(along, way, each) for each in at.T]))
+        if line.get_marker() != "None":
+            found.append((at[:, None] + AROUND * point * np.array(DIRECTIONS)).reshape(-1, 2))
+    return np.concatenate(found)
+
+
+def _holds(boxes: FloatArray, places: FloatArray) -> BoolArray:
+    """Return whether each of the boxes (M,4) holds each of the places (N,2)."""
+    held: BoolArray = (places > boxes[:, None, :2]) & (places < boxes[:, None, 2:])
+    return held.all(axis=2)
 
 
 def picture_bytes(

@@ -1,17 +1,18 @@
 """The panels of σ_max by lag and of the causes, and the unrolled strip above the profile."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradscope.analysis.results import Analysis
+from gradscope.analysis.results import Analysis, Stage
 from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.names import Regime
 from gradscope.report.documents.rows import middle
 from gradscope.report.figures import style
-from gradscope.report.figures.style import BLUE, GREY, INK, ORANGE, PALE, VERMILLION, Look
+from gradscope.report.figures.style import BLUE, GREY, INK, PALE, VERMILLION, Look
 from gradscope.report.words.cells import CAUSE_LABELS, has_textbook_bound
 from gradscope.report.words.headline import REGIME_LOOKS, stage_title
 from gradscope.report.words.numbers import number, steps
@@ -40,6 +41,9 @@ FAR = 400.0
 FAINTEST = 0.12
 """Opacity of what is lost."""
 
+SAME = 0.25
+"""Powers of ten by which curves differ that cannot be told apart."""
+
 SMALLEST = 0.005
 """Nats per step below which a cause is 0.00 and is left out."""
 
@@ -54,9 +58,9 @@ def profile_panel(axes: "Axes", analysis: Analysis) -> None:
     if spectrum is not None and np.isfinite(last.median[-1]):
         largest = middle(spectrum.lyapunov.exponents[:, 0])
         if np.isfinite(largest):
-            line = last.median[-1] + largest * (last.lags - last.lags[-1])
-            dashed: Look = {"color": ORANGE, "linestyle": (0, (8, 2, 1, 2)), "linewidth": 1.0}
-            draw_curve(axes, last.lags, line, f"slope {style.typeset('λ_1')}", dashed)
+            dashed: Look = {"color": INK, "linestyle": (0, (8, 2, 1, 2)), "linewidth": 1.0}
+            words = f"slope {style.typeset('λ_1')}"
+            draw_curve(axes, last.lags, largest * last.lags, words, dashed)
 
 
 def hero_profile(axes: "Axes", analysis: Analysis) -> None:
@@ -68,7 +72,7 @@ def hero_profile(axes: "Axes", analysis: Analysis) -> None:
     style.show_corridor(axes, settings.vanishing, settings.exploding)
     axes.set_xlim(0.0, _last_lag(analysis))
     for words, height in (("too large", 0.88), ("lost", -0.88)):
-        place = 0.01 * axes.get_xlim()[1], height * axes.get_ylim()[1]
+        place = axes.get_xlim()[1], height * axes.get_ylim()[1]
         style.label(axes, words, place, color=GREY)
     axes.locator_params(axis="x", integer=True)
     color = REGIME_LOOKS[verdict.regime].color
@@ -77,13 +81,27 @@ def hero_profile(axes: "Axes", analysis: Analysis) -> None:
         thin: Look = {"color": color, "linewidth": 0.5, "alpha": 0.5}
         axes.plot(*_drawn(axes, last.lags, last.log_norms[:, :SEQUENCES_DRAWN]), **thin)
     draw_band(axes, last.lags, last.log_norms, color)
-    for stage in reversed(analysis.stages):
-        now, title = stage is analysis.last, stage_title(stage.name, analysis.training)
-        look: Look = (
-            {"color": color, "linewidth": 2.2} if now else {"color": PALE, "linewidth": 1.4}
-        )
-        words = title if len(analysis.stages) > 1 else ""
+    seen = [_drawn(axes, e.profile.lags, e.profile.median)[1] for e in analysis.stages]
+    for stage, words in stage_names(analysis, seen, axes.get_ylim()[1]):
+        now = stage is analysis.last
+        look: Look = {"color": color if now else PALE, "linewidth": 2.2 if now else 1.4}
         draw_curve(axes, stage.profile.lags, stage.profile.median, words, look, to=now)
+
+
+def stage_names(
+    analysis: Analysis, curves: Sequence[FloatArray], end: float = FAR
+) -> list[tuple[Stage, str]]:
+    """Return which stages are drawn and the name of each curve, none for a single stage; two that
+    hardly differ up to ``end``, log10, are drawn as one.
+    """
+    stages, last = analysis.stages, analysis.last
+    if len(stages) == 1:
+        return [(last, "")]
+    titles = [stage_title(each.name, analysis.training) for each in stages]
+    first, second = (np.clip(each, -end, end) for each in curves)
+    if np.abs(first - second).max(initial=0.0) < SAME:
+        return [(last, f"before and {titles[-1]}")]
+    return list(zip(reversed(stages), reversed(titles), strict=True))
 
 
 def _drawn(axes: "Axes", lags: IntArray, nats: FloatArray) -> tuple[IntArray, FloatArray]:
@@ -259,7 +277,7 @@ def parameters_panel(axes: "Axes", analysis: Analysis) -> None:
     curves = parameters.log10_medians
     for lags, curve, words, color, line, part in (
         (parameters.lags, curves["norm"], "U, W and b", BLUE, "-", 0.3),
-        (parameters.lags, curves["hidden_bias"], "b alone", ORANGE, "--", 0.6),
+        (parameters.lags, curves["hidden_bias"], "b alone", INK, "--", 0.6),
         (profile.lags, profile.median / LN_10, style.SIGMA_MAX, GREY, ":", 0.9),
     ):
         axes.plot(lags, np.where(np.isfinite(curve), curve, np.nan), line, color=color)

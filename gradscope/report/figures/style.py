@@ -160,13 +160,19 @@ def power(log10: float) -> str:
     return "10" + number(log10).translate(RAISED)
 
 
-def show_powers(drawn: "Axis") -> None:
-    """Label an axis of log10 values with powers of ten."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+def show_powers(drawn: "Axis", most: int = 5) -> None:
+    """Label an axis of log10 values with powers of ten, or with round numbers within one."""
+    from matplotlib.ticker import MaxNLocator
 
     low, high = drawn.get_view_interval()
-    drawn.set_major_locator(MaxNLocator(5, integer=high - low > 1.0))
-    drawn.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
+    if high - low > 1.0:
+        ticks = MaxNLocator(most, integer=True).tick_values(low, high)
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        drawn.set_ticks(ticks, [power(each) for each in ticks])
+    else:
+        rounds = MaxNLocator(most - 1).tick_values(10.0**low, 10.0**high)
+        rounds = rounds[(rounds >= 10.0**low) & (rounds <= 10.0**high)]
+        drawn.set_ticks(np.log10(rounds), [f"{each:g}" for each in rounds])
 
 
 def show_corridor(axes: "Axes", vanishing: float, exploding: float) -> float:

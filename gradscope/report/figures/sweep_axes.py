@@ -190,7 +190,7 @@ def _span(horizons: FloatArray, lags: float) -> str:
     """Return the least and the greatest of horizons, infinite beyond so many lags (0: unknown)."""
     ends = [np.nanmin(horizons), np.nanmax(horizons)]
     most = f"more than {lags:.0f}" if lags else "all"
-    words = [f"{each:.0f}" if np.isfinite(each) else most for each in ends]
+    words = [f"{each:.4g}" if np.isfinite(each) else most for each in ends]
     return f"{' to '.join(dict.fromkeys(words))} steps{' measured' * ('all' in words)}"
 
 
@@ -221,4 +221,6 @@ def set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
 
 def tick_labels(axis: Axis) -> list[str]:
     """Return the values of an axis as its ticks have them."""
-    return [f"{each:.4g}" if axis.numeric else plain_text(str(each)) for each in axis.values]
+    gated = (CellName.GRU, CellName.LSTM)
+    words = [each.upper() if each in gated else str(each) for each in axis.values]
+    return [f"{e:.4g}" for e in axis.places] if axis.numeric else list(map(plain_text, words))

@@ -8,9 +8,14 @@ from gradscope.analysis.results import SLOPE_EDGES, Analysis
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.learning.history import BEYOND
 from gradscope.report.figures import style
-from gradscope.report.figures.profile_panels import FEW_POINTS, drawable, say
+from gradscope.report.figures.profile_panels import (
+    FEW_POINTS,
+    MOST_POINTS,
+    drawable,
+    say,
+    stage_names,
+)
 from gradscope.report.figures.style import BLUE, GREY, INK, PALE, VERMILLION, Look
-from gradscope.report.words.headline import stage_title
 from gradscope.report.words.numbers import number
 
 if TYPE_CHECKING:
@@ -18,6 +23,9 @@ if TYPE_CHECKING:
 
 TIME = "time step t   (← gradient)"
 """Label of an axis of time."""
+
+MOST_STEPS = 100
+"""Places to which a course of more than ``MOST_POINTS`` steps is brought."""
 
 SMOOTHED = 20
 """Parts of a training, over each of which the error is averaged."""
@@ -38,46 +46,53 @@ WIDE_SPAN = 100.0
 def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 ‖∂E/∂h_t‖ by time step."""
     style.dress(axes, TIME, r"$\Vert\partial E/\partial h_t\Vert$")
-    curves = [
-        (stage, drawable(stage.gradient.log_by_step))
-        for stage in analysis.stages
-        if stage.gradient is not None
-    ]
-    if not any(np.isfinite(values).any() for _, values in curves):
+    curves = [drawable(e.gradient.log_by_step) for e in analysis.stages if e.gradient is not None]
+    if not any(np.isfinite(values).any() for values in curves):
         say(axes, "No error reaches\nany of these states.")
         return
-    for stage, values in reversed(curves):
-        now, marker = stage is analysis.last, "o" if values.size <= FEW_POINTS else None
+    for stage, words in stage_names(analysis, curves):
+        now = stage is analysis.last
+        when, values = _coarse(curves[-1 if now else 0])
         look: Look = {"color": BLUE if now else PALE, "linewidth": 1.8 if now else 1.2}
-        axes.plot(np.arange(values.size), values, marker=marker, markersize=3, **look)
+        look |= {"marker": "o" if values.size <= FEW_POINTS else None, "markersize": 3}
+        axes.plot(when, values, **look)
         known = np.flatnonzero(np.isfinite(values))
-        if known.size and len(curves) > 1:
-            at = int(known[known.size // 3])
-            words = stage_title(stage.name, analysis.training)
-            style.label(axes, words, (at, float(values[at])), color=BLUE if now else GREY)
+        if known.size and words:
+            at = known[known.size // 3]
+            place = float(when[at]), float(values[at])
+            style.label(axes, words, place, color=BLUE if now else GREY)
     style.show_powers(axes.yaxis)
-    axes.set_xlim(0.0, curves[0][1].size - 1.0)
+    axes.set_xlim(0.0, curves[0].size - 1.0)
     axes.locator_params(axis="x", integer=True)
+
+
+def _coarse(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return times and values by time step; of many steps medians over so many neighbours."""
+    wide = -(-values.size // MOST_STEPS) if values.size > MOST_POINTS else 1
+    parts = values[: values.size // wide * wide].reshape(-1, wide)
+    return np.arange(len(parts)) * wide + (wide - 1) / 2.0, np.median(parts, axis=1)
 
 
 def slopes_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the slopes φ′(a_t) over time: median and band over sequences and units, and γ."""
     style.dress(axes, TIME, r"slope $\varphi'(a_t)$")
     slopes = analysis.last.slopes
-    when = np.arange(1, slopes.median.size + 1)
-    axes.fill_between(when, slopes.p05, slopes.p95, color=BLUE, alpha=0.18, linewidth=0.0)
+    low, median, high = (_coarse(each)[1] for each in (slopes.p05, slopes.median, slopes.p95))
+    last, when = slopes.median.size, _coarse(slopes.median)[0] + 1
+    axes.fill_between(when, low, high, color=BLUE, alpha=0.18, linewidth=0.0)
     marker = "o" if when.size <= FEW_POINTS else None
-    axes.plot(when, slopes.median, color=BLUE, linewidth=1.8, marker=marker, markersize=3)
-    middle = when.size // 2
-    style.label(axes, "median unit", (middle + 1, float(slopes.median[middle])), color=BLUE)
-    _mark_ceiling(axes, slopes.ceiling, when[-1])
-    axes.set(xlim=(0.0, when[-1]), ylim=(0.0, 1.2 * max(slopes.ceiling, MAX_SLOPE)))
+    axes.plot(when, median, color=BLUE, linewidth=1.8, marker=marker, markersize=3)
+    at = when.size // 4
+    style.label(axes, "median unit", (float(when[at]), float(median[at])), color=BLUE)
+    axes.set(xlim=(0.0, last), ylim=(0.0, 1.3 * max(slopes.ceiling, MAX_SLOPE)))
+    axes.set_yticks((0.0, 0.5, 1.0))
+    _mark_ceiling(axes, slopes.ceiling, last)
     axes.locator_params(axis="x", integer=True)
 
 
 def _mark_ceiling(axes: "Axes", ceiling: float, last: int) -> None:
     axes.axhline(ceiling, color=INK, linestyle=":", linewidth=1.2)
-    style.label(axes, f"slope ceiling γ = {number(ceiling)}", (last, ceiling), color=INK)
+    style.label(axes, f"ceiling γ = {number(ceiling)}", (last, ceiling), color=INK)
 
 
 def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
