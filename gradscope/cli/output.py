@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from gradscope.cli.options import Color, Format
 from gradscope.errors import OutputError, SettingError
 from gradscope.progress import SHOWN, progress
-from gradscope.report.figures.panels import REPORT, View
+from gradscope.report.figures.panels import REPORT, View, picture_suffix
 from gradscope.report.files import require_free, write_whole
 from gradscope.report.screen import HEIGHT, NARROWEST, Screen, printable
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 STDOUT = Path("-")
-FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 BAR_AFTER, REFRESH = 1.0, 0.2
 """Seconds after which a bar is shown, and then until it is drawn again."""
 
@@ -55,9 +54,7 @@ class Place:
         if self.to_stdout:
             require_stdout()
         for figure in figures or ():
-            if figure.suffix.lower() not in FIGURE_SUFFIXES:
-                fault = f"ends in {figure.suffix or 'nothing'}; choose {', '.join(FIGURE_SUFFIXES)}"
-                raise SettingError(f"the picture {figure} {fault}")
+            picture_suffix(figure)
         named = (self.output, *files, *(figures or ()))
         wanted = [path for path in named if path is not None and path != STDOUT]
         places = [path.resolve() for path in wanted]
@@ -139,7 +136,7 @@ def write_figures(
         earlier = VIEW.set(place.view)
         try:
             for figure in figures:
-                write_file(figure, draw(figure.suffix.lower()), force=place.force)
+                write_file(figure, draw(picture_suffix(figure)), force=place.force)
         finally:
             VIEW.reset(earlier)
 

@@ -13,6 +13,9 @@ from rich.text import Text
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.errors import OutputError
+from gradscope.learning.history import BEYOND
+from gradscope.report.figures import pages, style
+from gradscope.report.figures.time_panels import draw_course, draw_reach
 from gradscope.report.screen import Screen, printable
 from gradscope.report.terminal.table import bullets, table_of
 from gradscope.report.words.headline import REGIME_WORDS, headline
@@ -27,6 +30,7 @@ from gradscope.watch.journal import (
     NonFinite,
     NotWatched,
     Refusal,
+    columns_of,
 )
 
 MAX_NAMED = 2
@@ -102,6 +106,34 @@ def _sentence(event: Event) -> str:
         return f"{place}: the measurement failed and {end}"
     regime = event.diagnosis.verdict.regime
     return f"{place}: {event.before} → {regime}" if event.before else place
+
+
+def watch_picture(journal: Journal, suffix: str) -> bytes:
+    """Return the picture of a watch as the bytes of a ``.png``, ``.svg`` or ``.pdf``: the error by
+    training step (the unclipped gradient norm, where no loss was told) over the reach of each
+    layer; its title is the verdict on the layer that reaches least.
+    """
+    reaches: dict[str, list[tuple[int, int]]] = {}
+    seen = [(each, each.diagnosis.verdict) for each in journal.snapshots if each.diagnosis]
+    for each, verdict in seen:
+        reaches.setdefault(each.title, []).append((each.step, verdict.horizon or BEYOND))
+    last = {name: each.verdict for name, each in journal.diagnoses.items()}
+    title = _opening(journal)
+    if last:
+        least = min(last, key=lambda name: last[name].horizon or np.inf)
+        said = headline(last[least], journal.diagnoses[least].thresholds.vanishing)
+        title = f"{least}: {said}" if len(last) > 1 else said
+    figure = pages.new_page(title, _opening(journal) if last else "")
+    axes, told = figure.add_subplot(), bool(journal.losses)
+    steps, values = columns_of(journal.losses) if told else journal.gradient_norms
+    style.dress(axes, "training step", "error" if told else "gradient norm")
+    known = np.isfinite(values)
+    if known.any():
+        draw_course(axes, steps[known], values[known])
+    if seen:
+        far = max(verdict.max_lag for _, verdict in seen)
+        draw_reach(axes, {name: np.array(each) for name, each in reaches.items()}, far)
+    return pages.picture_bytes(figure, suffix, {}, pages.BY_HAND)
 
 
 def watch_report(journal: Journal, *, log_error: Exception | None = None, width: int = 100) -> str:

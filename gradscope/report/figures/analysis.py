@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.gridspec import SubplotSpec
 
-NOTEBOOK = {"command": "notebook"}
-"""Made by hand: no settings tell how, so ``rerun`` refuses it."""
-
 
 def profile_picture(
     norms: LagNorms, threshold: float, log_bound: FloatArray | None = None
@@ -52,7 +49,7 @@ def profile_picture(
     draw_curve(axes, norms.lags, quantiles(norms.log_norms, (0.5,))[0], "median", look, to=True)
     if log_bound is not None and np.isfinite(log_bound).all():
         draw_curve(axes, norms.lags, log_bound, "bound", {"color": GREY, "linestyle": ":"})
-    return pages.picture_bytes(figure, ".png", {}, NOTEBOOK)
+    return pages.picture_bytes(figure, ".png", {}, pages.BY_HAND)
 
 
 WORDS_ACROSS = 36

@@ -94,6 +94,9 @@ HIDDEN, COVERED, OUTSIDE = 20.0, 1000.0, 4000.0
 axes."""
 
 
+BY_HAND = {"command": "notebook"}
+"""No settings tell how such a picture was made, so ``rerun`` refuses it."""
+
 VIEW: ContextVar[View] = ContextVar("view")
 """In which form pictures are written: its theme and dots per inch count."""
 

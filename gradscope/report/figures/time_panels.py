@@ -1,5 +1,7 @@
 """The panels that show what happened over time: gradient, slopes, training."""
 
+import itertools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +17,7 @@ from gradscope.report.figures.profile_panels import (
     say,
     stage_names,
 )
-from gradscope.report.figures.style import BLUE, GREY, INK, PALE, VERMILLION, Look
+from gradscope.report.figures.style import BLUE, GREEN, GREY, INK, PALE, VERMILLION, Look
 from gradscope.report.words.numbers import number
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ MOST_STEPS = 100
 
 SMOOTHED = 20
 """Parts of a training, over each of which the error is averaged."""
+
+COLORS = (BLUE, GREEN, INK, "#CC79A7")
+"""Of layers beside one another."""
 
 MAX_SLOPE = 1.0
 """Slopes are drawn up to that of tanh, whatever the activation, so that pictures compare."""
@@ -131,48 +136,60 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
         return
     style.dress(axes, "update", "error")
     errors, updates = history.error_per_step, np.arange(1, history.updates + 1)
-    few = history.updates <= FEW_POINTS
-    wide = 1 if few else max(history.updates // SMOOTHED, 1)
-    smooth = np.convolve(errors, np.full(wide, 1.0 / wide), "valid")
-    axes.plot(updates, errors, color=PALE, linewidth=0.8)
-    look: Look = {"color": BLUE, "linewidth": 1.8, "marker": "o" if few else None, "markersize": 3}
-    axes.plot(updates[wide // 2 :][: smooth.size], smooth, label="error", **look)
-    baseline = analysis.task_info.baseline
+    draw_course(axes, updates, errors)
+    baseline, verdict = analysis.task_info.baseline, analysis.last.verdict
     if baseline is not None:
         axes.axhline(baseline.error, color=INK, linestyle="--", linewidth=1.0)
         style.label(axes, "baseline", (history.updates, baseline.error), color=INK)
     _log_if_wide(axes, errors)
-    if few:
-        axes.set_xticks(updates)
     if history.clipped_fraction:
         place = history.updates / 2.0, float(np.max(errors))
         text = f"{history.clipped_fraction:.0%} of the updates clipped"
         style.label(axes, text, place, color=GREY)
     if history.reach is not None:
-        _reach_below(axes, analysis, history.reach)
+        reach = history.reach
+        if analysis.training is not None:
+            before = analysis.stages[0].verdict.horizon
+            reach = np.concatenate([[[0, BEYOND if before is None else before]], reach])
+        draw_reach(axes, {"": reach}, verdict.max_lag, verdict.required_lag)
 
 
-def _reach_below(axes: "Axes", analysis: Analysis, reach: IntArray) -> None:
-    """Draw the horizon by update; one beyond the lags hollow, at the last of them."""
-    other, verdict = style.axes_below(axes, "reach"), analysis.last.verdict
-    far = verdict.max_lag
-    if analysis.training is not None:
-        before = analysis.stages[0].verdict.horizon
-        reach = np.concatenate([[[0, BEYOND if before is None else before]], reach])
-    beyond, steps = reach[:, 1] == BEYOND, np.where(reach[:, 1] == BEYOND, far, reach[:, 1])
-    look: Look = {"color": BLUE, "clip_on": False, "markersize": 4}
-    other.plot(reach[:, 0], steps, linewidth=1.2, **look)
-    for which, face in ((~beyond, BLUE), (beyond, "white")):
-        if which.any():
-            other.plot(reach[which, 0], steps[which], "o", markerfacecolor=face, **look)
-    needed = verdict.required_lag
+def draw_course(axes: "Axes", updates: IntArray, values: FloatArray) -> None:
+    """Draw values by update, raw pale and smoothed bold; few of them point by point."""
+    few = updates.size <= FEW_POINTS
+    wide = 1 if few else max(updates.size // SMOOTHED, 1)
+    smooth = np.convolve(values, np.full(wide, 1.0 / wide), "valid")
+    axes.plot(updates, values, color=PALE, linewidth=0.8)
+    look: Look = {"color": BLUE, "linewidth": 1.8, "marker": "o" if few else None, "markersize": 3}
+    axes.plot(updates[wide // 2 :][: smooth.size], smooth, label="error", **look)
+    if few:
+        axes.set_xticks(updates)
+
+
+def draw_reach(
+    axes: "Axes", reaches: Mapping[str, IntArray], far: int, needed: int | None = None
+) -> None:
+    """Draw below an axes the horizon by update, (n,2), of each name, beside what is ``needed``; one
+    beyond the lags hollow, at the last of them, ``far``.
+    """
+    other = style.axes_below(axes, "reach")
+    for (name, reach), color in zip(reaches.items(), itertools.cycle(COLORS)):
+        beyond = reach[:, 1] == BEYOND
+        steps = np.where(beyond, far, reach[:, 1])
+        look: Look = {"color": color, "clip_on": False, "markersize": 4}
+        other.plot(reach[:, 0], steps, linewidth=1.2, **look)
+        for which, face in ((~beyond, color), (beyond, "white")):
+            if which.any():
+                other.plot(reach[which, 0], steps[which], "o", markerfacecolor=face, **look)
+        words = f"beyond {far}" if beyond.any() else ""
+        at = np.flatnonzero(beyond)[-1] if beyond.any() else -1
+        if text := ", ".join(filter(None, (name, words))):
+            style.label(other, text, (float(reach[at, 0]), float(steps[at])), color=color)
     other.set_ylim(0.0, 1.1 * max(far, needed or 0))
     if needed is not None:
         other.axhline(needed, color=VERMILLION, linewidth=1.2)
-        style.label(other, f"needed: {needed}", (int(reach[-1, 0]), needed), color=VERMILLION)
-    if beyond.any():
-        at = int(reach[beyond, 0][0]), far
-        style.label(other, f"beyond {far}", at, color=BLUE)
+        right = other.get_xlim()[1]
+        style.label(other, f"needed: {needed}", (right, needed), color=VERMILLION)
 
 
 def _log_if_wide(axes: "Axes", values: FloatArray) -> None:
