@@ -121,7 +121,7 @@ PANEL_HELP = f"Draw a panel alone; repeat for several: {HERO}, {', '.join(PANELS
 Panels = Annotated[
     list[str] | None, option("--panel", PANEL_HELP, OUTPUT, "WORD", callback=checked_panels)
 ]
-WIDTH_HELP = "Width of the panel, in columns of a paper: single, double (default double)."
+WIDTH_HELP = "Width of pictures, in columns of a paper: single, double (default double)."
 PanelWidth = Annotated[ColumnWidth, option("--width", WIDTH_HELP, OUTPUT, "WORD")]
 SHEET_HELP = "Draw all panels on a page of A4."
 Sheet = Annotated[bool, option("--sheet", SHEET_HELP, OUTPUT)]

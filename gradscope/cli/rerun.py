@@ -18,7 +18,6 @@ from gradscope.cli.options import SETTING_OPTIONS, Figure, Format, Full, Html, S
 from gradscope.cli.output import Place, note, write_stdout
 from gradscope.cli.report import report
 from gradscope.errors import ArchiveError, SettingError
-from gradscope.names import Theme
 from gradscope.report.figures.panels import REPORT
 
 if TYPE_CHECKING:
@@ -62,8 +61,8 @@ def rerun(
             note(f"reproducible: {found['because']}")
         return {**document, "reproducible": found}
 
-    form: dict[str, Any] = {} if place.view.theme is Theme.PAPER else {"theme": place.view.theme}
-    form |= {} if place.view.dpi is None else {"dpi": place.view.dpi}
+    form = {name: getattr(place.view, name) for name in ("theme", "dpi", "width")}
+    form = {name: each for name, each in form.items() if each != getattr(REPORT, name)}
     place = replace(place, view=replace(recipe.view, **form) if png else REPORT)
     place = replace(place, full=full, complete=None if recipe.source else complete)
     _run(recipe, place, png, html, save)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.analysis.results import Analysis, Comparison
-from gradscope.arrays import LN_10
+from gradscope.arrays import LN_10, FloatArray
 from gradscope.remedy.trial import Trial
 from gradscope.report.documents.page import (
     analysis_numbers,
@@ -24,8 +24,9 @@ from gradscope.report.documents.page import (
     table,
 )
 from gradscope.report.documents.remedy import trial_made_by, trial_rows, winner_command
-from gradscope.report.documents.rows import Rows, file_of, median_rows
+from gradscope.report.documents.rows import Rows, median_rows
 from gradscope.report.documents.sweep import group_rows
+from gradscope.report.figures.comparison import comparison_made_by
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.provenance.records import provenance_text, settings_to_toml
@@ -95,8 +96,9 @@ def analysis_html(
     )
     layers = terminal.layer_rows(analysis)
     first = [each for name in FIRST for each in panels if f'data-figure="{name}"' in each]
+    drawn = still([each.profile.median / LN_10 for each in analysis.stages])
     sections = {
-        "whether": ("How much arrives, and why", [_still(analysis), *first]),
+        "whether": ("How much arrives, and why", [drawn, *first]),
         "why": ("Why", bullet_list(why(analysis))),
         "advice": ("What to do", bullet_list(*advice(analysis)) if analysis.remedies else ""),
         "numbers": ("In numbers", _numbers(analysis)),
@@ -143,14 +145,8 @@ def comparison_html(comparison: Comparison) -> str:
         "numbers": ("In numbers", _rows(median_rows(comparison))),
     }
     heads = words.comparison_headline(comparison), words.seeds_of(comparison)
-    every = [each.settings.as_dict() for each in comparison.analyses]
-    compared: Mapping[str, Any] = {"files": list(map(file_of, comparison.analyses))}
-    if None in compared["files"]:
-        axes = ("cell", "activation", "steps")
-        compared = {name: list(dict.fromkeys(each[name] for each in every)) for name in axes}
-        compared = {**compared, "seeds": len({each["seed"] for each in every})}
-    made_by = {"command": "compare", **compared}
-    return _page(*heads, every[0], made_by, sections, comparison_numbers(comparison))
+    settings, made_by = comparison.analyses[0].settings.as_dict(), comparison_made_by(comparison)
+    return _page(*heads, settings, made_by, sections, comparison_numbers(comparison))
 
 
 def store_html(rows: StoreRows, summary: Summary, made_by: Mapping[str, Any]) -> str:
@@ -257,9 +253,15 @@ def _figure(name: str, title: str, reading: str, of: str = "") -> str:
     )
 
 
-def _still(analysis: Analysis) -> str:
-    """Return the lag profile as a small picture, for a browser without scripts."""
-    curves = [each.profile.median / LN_10 for each in analysis.stages]
+def levels(median: FloatArray) -> str:
+    """Return σ_max of a median profile, in nats, at four lags: what a picture says to the blind."""
+    at = dict.fromkeys(range(-(-median.size // 4) - 1, median.size, -(-median.size // 4)))
+    said = ", ".join(f"{power_of_ten(float(median[k]) / LN_10)} at lag {k + 1}" for k in at)
+    return f"σ_max of the gradient that arrives: {said}"
+
+
+def still(curves: Sequence[FloatArray]) -> str:
+    """Return lag profiles, log10, as a small picture, for a browser without scripts."""
     every = np.concatenate([each[np.isfinite(each)] for each in curves])
     low, high, longest = every.min(initial=-4.0), every.max(initial=4.0), curves[-1].size
     end = f"{steps(longest)} back: {power_of_ten(float(curves[-1][-1]))}"
@@ -270,8 +272,11 @@ def _still(analysis: Analysis) -> str:
             f"{50 + 280 * (at + 1) / longest:.0f},{160 * (high - median[at]) / (high - low):.0f}"
             for at in places[np.isfinite(median[places])]
         )
-        drawn += f'<polyline points="{points}"/>'
+        drawn += f'<polyline fill="none" stroke="currentColor" points="{points}"/>'
     for at, word in ((3, "1000"), (0, "1"), (-3, "1/1000")):
         y = f"{160 * (high - at) / (high - low):.0f}"
-        drawn += f'<path d="M50 {y}h280"/><text x="46" y="{y}" text-anchor="end">{word}</text>'
-    return f'<svg class="still" viewBox="0 0 340 190" aria-label="lag profile">{drawn}</svg>'
+        drawn += f'<path stroke="#b0b0b0" d="M50 {y}h280"/>'
+        drawn += f'<text x="46" y="{y}" text-anchor="end">{word}</text>'
+    said = escape(levels(curves[-1] * LN_10))
+    look = 'viewBox="0 0 340 190" font-size="12" width="480"'
+    return f'<svg class="still" {look} role="img" aria-label="{said}">{drawn}</svg>'

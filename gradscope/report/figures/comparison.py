@@ -44,22 +44,25 @@ Group = tuple[Analysis, ...]
 """The seeds of one network at one length."""
 
 
+def comparison_made_by(comparison: Comparison) -> dict[str, Any]:
+    """Return the command that made a comparison: its axes and seeds, or its files."""
+    every, files = comparison.analyses, list(map(file_of, comparison.analyses))
+    if files[0] is not None:
+        return {"command": "compare", "files": files}
+    names = ("cell", "activation", "steps")
+    axes = {n: list(dict.fromkeys(e.settings.as_dict()[n] for e in every)) for n in names}
+    return {"command": "compare", **axes, "seeds": len({e.settings.seed for e in every})}
+
+
 def comparison_picture(comparison: Comparison, suffix: str) -> bytes:
     """Return the picture of ``compare`` as the bytes of a ``.png``, ``.svg`` or ``.pdf``."""
-    every = [each.settings for each in comparison.analyses]
-    made_by: dict[str, Any] = {"command": "compare"}
-    if file_of(comparison.analyses[0]) is None:
-        for name in ("cell", "activation", "steps"):
-            made_by[name] = list(dict.fromkeys(each.as_dict()[name] for each in every))
-        made_by["seeds"] = len({each.seed for each in every})
-    else:
-        made_by["files"] = [file_of(each) for each in comparison.analyses]
-    return pages.picture_bytes(comparison_figure(comparison), suffix, every[0].as_dict(), made_by)
+    settings, figure = comparison.analyses[0].settings, comparison_figure(comparison)
+    return pages.picture_bytes(figure, suffix, settings.as_dict(), comparison_made_by(comparison))
 
 
 def comparison_figure(comparison: Comparison) -> "Figure":
     """Return how far each network reaches at each length, or each file."""
-    rows = _rows(comparison)
+    rows, shown = _rows(comparison), 1 if pages.is_narrow() else len(COLUMNS)
     names = [short_name(group[0].settings) for group in rows]
     # Rows of one network stand together.
     news = np.array([name not in names[:place] for place, name in enumerate(names)])
@@ -81,10 +84,10 @@ def comparison_figure(comparison: Comparison) -> "Figure":
     several = len({group[0].settings.steps for group in rows}) > 1
     for place, group, name, new in zip(places.tolist(), rows, names, news, strict=True):
         _draw_row(axes, place, group)
-        _write_numbers(axes, place, group)
+        _write_numbers(axes, place, group, shown)
         length = f"T = {group[0].settings.steps}" if several else ""
         _write_name(axes, place, name if new else "", length)
-    for word, right in COLUMNS.items():
+    for word, right in list(COLUMNS.items())[:shown]:
         top: Look = {"xycoords": "axes fraction", "ha": "right", "color": GREY}
         style.write(axes, word, (1.0, 1.0), (right, 3), **top)
     axes.set_ylim(places[-1] + 0.5, -0.5)
@@ -155,9 +158,9 @@ def _write_name(axes: "Axes", place: float, name: str, length: str) -> None:
     style.write(axes, name, (0.0, place), (-56 if length else -6, 0), weight="bold", **side)
 
 
-def _write_numbers(axes: "Axes", place: float, group: Group) -> None:
-    """Write under ``COLUMNS`` the median reach, what is needed, the error in parts of the
-    baseline's.
+def _write_numbers(axes: "Axes", place: float, group: Group, shown: int) -> None:
+    """Write under the first of ``COLUMNS`` the median reach, what is needed, the error in parts of
+    the baseline's.
     """
     regime, needed = _regime(group), group[0].last.verdict.required_lag
     look = REGIME_LOOKS[regime]
@@ -165,7 +168,7 @@ def _write_numbers(axes: "Axes", place: float, group: Group) -> None:
     errors = [math.nan if e.relative_error is None else e.relative_error for e in group]
     error = "–" if np.isnan(errors).any() else number(middle(errors), 2)
     numbers = f"{look.symbol} {reach}", "–" if needed is None else str(needed), error
-    for text, right in zip(numbers, COLUMNS.values(), strict=True):
+    for text, right in list(zip(numbers, COLUMNS.values(), strict=True))[:shown]:
         side: Look = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "right"}
         side |= {"weight": "bold", "color": look.color} if text is numbers[0] else {}
         style.write(axes, text, (1.0, place), (right, 0), **side)

@@ -50,6 +50,9 @@ PANEL_SIZES: Mapping[ColumnWidth, tuple[float, float]] = MappingProxyType(
 )
 """Inches: 89 and 183 mm wide, as Nature and the IEEE have their columns."""
 
+MORE_LINES = 0.6
+"""Inches that are added to a page of one column for its title, which has more lines."""
+
 DOTS_PER_INCH, DIGITS = 300, 5
 """Of a picture; of the place of an axes, in parts of the page."""
 
@@ -77,28 +80,29 @@ DARK: Mapping[str, str] = MappingProxyType(
 """What each colour becomes on a dark slide."""
 
 
-DISTANCES, LED, ACROSS = (0.0, 5.0, 9.0, 14.0, 20.0, 28.0, 38.0, 50.0), 14.0, 14
-"""Points from its place at which a label is tried, and from which on a line leads to it; places
-along each side of its axes where it is tried as well."""
+TRIED = 7.0 * np.mgrid[-13:14, -13:14].reshape(2, -1).T
+"""Points from its place at which a label is tried, within its axes."""
 
-DIRECTIONS = ((0, 0), (1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1))
-SIDES = {1: "left", 0: "center", -1: "right"}, {1: "bottom", 0: "center", -1: "top"}
-"""In which it is tried, and how it is aligned there."""
+LED, LEAD = 14.0, np.linspace(0.0, 1.0, 12)[:, None, None]
+"""Points from which on a thin line leads to a label; places along the line."""
 
 AROUND, CLEAR, SPACED, MOST_PLACES = 6.0, 1.5, 2.0, 4000
 """Points around a dot that are its own, and around a text; between places of a curve, and how many
 of these count."""
 
-HIDDEN, COVERED, OUTSIDE = 20.0, 1000.0, 4000.0
-"""What it costs, in points of distance, to hide a place of a curve, to cover a text, to leave the
-axes."""
-
+HIDDEN, COVERED = 20.0, 1000.0
+"""What it costs, in points of distance, to hide a place of a curve, and to cover a text."""
 
 BY_HAND = {"command": "notebook"}
 """No settings tell how such a picture was made, so ``rerun`` refuses it."""
 
 VIEW: ContextVar[View] = ContextVar("view")
-"""In which form pictures are written: its theme and dots per inch count."""
+"""In which form pictures are written: its theme, dots per inch and width count."""
+
+
+def is_narrow() -> bool:
+    """Whether pictures are as wide as one column of a paper."""
+    return VIEW.get(REPORT).width is ColumnWidth.SINGLE
 
 
 def new_page(
@@ -107,14 +111,17 @@ def new_page(
     """Return an empty figure with the answer in words at its top, and a command at its ``foot``;
     Matplotlib's constrained layout keeps what is added between them.
     """
+    narrow = is_narrow()
+    if narrow:
+        size = PANEL_SIZES[ColumnWidth.SINGLE][0], size[1] + MORE_LINES
     figure = _new_figure(size)
     top = size[1] - EDGE
     for text, points, character, weight, color in (
-        (title, TITLE_SIZE, BOLD_CHARACTER, "bold", INK),
+        (title, TITLE_SIZE - narrow, BOLD_CHARACTER, "bold", INK),
         (subtitle, TEXT_SIZE, CHARACTER, "normal", GREY),
     ):
         across = int((size[0] - 2 * EDGE) * POINTS_PER_INCH / (points * character))
-        lines = _wrapped(printable(text), across)
+        lines = _wrapped(printable(text), across, 4 if narrow else 2)
         # What stands in a file's name is not mathematics.
         look: Look = {"size": points, "weight": weight, "color": color, "parse_math": False}
         look |= {"linespacing": LINE_HEIGHT, "va": "top"}
@@ -136,7 +143,7 @@ def _new_figure(size: tuple[float, float]) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(size, DOTS_PER_INCH, facecolor="white")
+    figure = Figure(size, DOTS_PER_INCH, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
@@ -162,7 +169,6 @@ def _wrapped(text: str, across: int, most: int = 2) -> list[str]:
 def new_panel(width: ColumnWidth) -> "tuple[Figure, Axes]":
     """Return a figure of one axes, as wide as a column or a page of a paper."""
     figure = _new_figure(PANEL_SIZES[width])
-    figure.set_layout_engine("constrained")
     return figure, figure.add_subplot()
 
 
@@ -184,32 +190,25 @@ def place_labels(figure: "Figure") -> None:
     taken = [np.array(Text.get_window_extent(each).extents) for each in shown]
     point = figure.dpi / POINTS_PER_INCH
     inks = {axes: _ink(axes, point) for axes in figure.axes}
-    ways = np.array([(far, *way) for far in DISTANCES for way in DIRECTIONS])
-    grid = np.stack(np.meshgrid(*[np.linspace(0.0, 1.0, ACROSS)] * 2), axis=-1).reshape(-1, 2)
     for each in free:
         axes = each.axes
         if not isinstance(axes, Axes):
             continue
         size, start = Text.get_window_extent(each).size, axes.transData.transform(each.xy)
-        frame, sides = axes.get_window_extent().padded(-CLEAR * point), ways[:, 1:]
-        around = start + point * ways[:, :1] * sides - size * (1.0 - sides) / 2.0
-        corners = np.concatenate([around, frame.min + grid * (frame.size - size)])
+        frame = axes.get_window_extent().padded(-CLEAR * point)
+        corners = np.clip(start + point * TRIED - size / 2.0, frame.min, frame.max - size)
         boxes = np.hstack([corners, corners + size])
         apart = np.maximum(np.maximum(corners - start, start - corners - size), 0.0)
         far = np.hypot(*apart.T) / point
-        leads = start + np.linspace(0.0, 1.0, 30)[:, None, None] * (corners + size / 2.0 - start)
         clear = CLEAR * point * np.array([-1.0, -1.0, 1.0, 1.0])
         cost = far + HIDDEN * _holds(boxes + clear, inks[axes]).sum(axis=1)
-        out = np.minimum(corners - frame.min, frame.max - corners - size) < -0.01
-        cost += OUTSIDE * out.any(axis=1)
+        leads = start + LEAD * (corners + size / 2.0 - start)
         for other in taken:
             over = ((boxes[:, :2] < other[2:]) & (boxes[:, 2:] > other[:2])).all(axis=1)
-            through = _holds(other[None], leads.reshape(-1, 2)).reshape(30, -1).any(axis=0)
-            cost += COVERED * over + 5.0 * HIDDEN * (through & (far >= LED))
+            through = _holds(other[None], leads.reshape(-1, 2)).reshape(len(LEAD), -1).any(axis=0)
+            cost += COVERED * (over | (through & (far >= LED)))
         best = int(np.argmin(cost))
-        beside = np.sign(np.round((corners[best] + size / 2.0 - start) / point))
-        offset = (corners[best] + size * (1.0 - beside) / 2.0 - start) / point
-        each.set(position=tuple(offset), ha=SIDES[0][beside[0]], va=SIDES[1][beside[1]])
+        each.set(position=tuple((corners[best] - start) / point), ha="left", va="bottom")
         if each.arrow_patch is not None:
             each.arrow_patch.set_visible(far[best] >= LED)
         taken.append(boxes[best])
@@ -228,7 +227,8 @@ def _ink(axes: "Axes", point: float) -> FloatArray:
             along = np.linspace(0.0, way[-1], int(min(way[-1] / SPACED / point, MOST_PLACES)) + 2)
             found.append(np.column_stack([np.interp(along, way, each) for each in at.T]))
         if line.get_marker() != "None":
-            found.append((at[:, None] + AROUND * point * np.array(DIRECTIONS)).reshape(-1, 2))
+            around = AROUND * point * (np.mgrid[-1:2, -1:2].reshape(2, -1).T)
+            found.append((at[:, None] + around).reshape(-1, 2))
     return np.concatenate(found)
 
 
@@ -252,9 +252,8 @@ def picture_bytes(
     import matplotlib as mpl
 
     view = VIEW.get(REPORT)
-    form = {"theme": str(view.theme), "dpi": view.dpi}
-    usual = {"theme": str(Theme.PAPER), "dpi": None}
-    changed = {name: each for name, each in form.items() if each != usual[name]}
+    form = {name: getattr(view, name) for name in ("theme", "dpi", "width")}
+    changed = {name: each for name, each in form.items() if each != getattr(REPORT, name)}
     text = provenance_text(settings, {**made_by, **changed})
     metadata: Mapping[str, dict[str, Any]] = {
         ".png": {KEYWORD: text, "Software": "gradscope"},

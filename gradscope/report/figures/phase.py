@@ -57,7 +57,7 @@ def phase_figure(
     coloured, ``rate`` gives the contour of zero growth, as do ``theories``; ``lags`` are those
     measured, ``settings`` what all cells share.
     """
-    columns = min(len(field.panels), PANELS_IN_A_ROW)
+    columns = 1 if pages.is_narrow() else min(len(field.panels), PANELS_IN_A_ROW)
     rows = math.ceil(len(field.panels) / columns)
     height = max(pages.PAGE[1], HEAD + ROW * rows)
     far = field.measure == "horizon"
@@ -214,7 +214,7 @@ def _name_regions(
             if sign[0] == grows and (places := [*run])
         ]
         room, _, row, places = max(runs, default=(0.0, 0, 0, [0]))
-        if room > CHARACTER * (len(words) + 1):
+        if room > CHARACTER * (len(words) + 2):
             middle = light[row, places[len(places) // 2]]
             look: Look = {"color": color if middle else ON_DARK, "ha": "center"}
             at = float(rate.x.places[places].mean()), float(rate.y.places[row])

@@ -223,7 +223,7 @@ def strip(axes: "Axes", analysis: Analysis) -> None:
     _enter(axes, 0.0, 15, "error enters", INK)
     if needed is not None and needed <= end:
         color = VERMILLION if _leaves(analysis)[2] else INK
-        _enter(axes, float(needed), -15, f"needed: the input {steps(needed)} back", color)
+        _enter(axes, float(needed), -15, f"needed: {steps(needed)} back", color)
 
 
 def _enter(axes: "Axes", lag: float, points: float, text: str, color: str) -> None:
@@ -231,7 +231,7 @@ def _enter(axes: "Axes", lag: float, points: float, text: str, color: str) -> No
     arrow: Look = {"arrowstyle": "-|>,head_width=0.2,head_length=0.3", "color": color}
     look: Look = {"xytext": (0, points), "textcoords": "offset points", "annotation_clip": False}
     axes.annotate("", (lag, 0.0), arrowprops={**arrow, "shrinkA": 0.0, "shrinkB": 4.0}, **look)
-    right = lag < 0.6 * axes.get_xlim()[1]
+    right = lag <= 0.5 * axes.get_xlim()[1]
     side: Look = {"ha": "left" if right else "right", "va": "center", "annotation_clip": False}
     style.write(axes, text, (lag, 0.0), (5 if right else -5, points * 0.8), color=color, **side)
 
@@ -243,7 +243,7 @@ def causes_panel(axes: "Axes", analysis: Analysis) -> None:
     style.dress(axes, "← shrinks   nats per step   grows →", "")
     causes, growth = analysis.last.causes, analysis.last.growth
     if causes.total is None:
-        say(axes, "The product is exactly zero:\nthere is no rate to explain.")
+        style.say(axes, "The product is exactly zero:\nthere is no rate to explain.")
         return
     parts = {n: p for n, p in terms_of(causes).items() if p is not None and abs(p) >= SMALLEST}
     sizes = np.array([*parts.values(), causes.total])
@@ -286,17 +286,3 @@ def parameters_panel(axes: "Axes", analysis: Analysis) -> None:
             at = known[int(part * (known.size - 1))]
             style.label(axes, words, (float(lags[at]), float(curve[at])), color=color)
     style.show_powers(axes.yaxis)
-
-
-def drawable(nats: FloatArray) -> FloatArray:
-    """Return log10 values, NaN (a gap) where the product is exactly zero."""
-    values: FloatArray = np.where(np.isfinite(nats), nats, np.nan) / LN_10
-    return values
-
-
-def say(axes: "Axes", text: str) -> None:
-    """Write a sentence where there is nothing to draw."""
-    look: Look = {"ha": "center", "va": "center", "size": style.TEXT_SIZE, "color": GREY}
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
-    axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
-    axes.set_axis_off()

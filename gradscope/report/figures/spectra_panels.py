@@ -11,7 +11,6 @@ from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
 from gradscope.report.documents.rows import SHARED, median_map
 from gradscope.report.figures import style
-from gradscope.report.figures.profile_panels import drawable, say
 from gradscope.report.figures.style import BLUE, GREEN, GREY, INK, VERMILLION, Look
 from gradscope.report.words.captions import why_no_shares
 from gradscope.report.words.numbers import number, percent, steps
@@ -54,10 +53,10 @@ def shares_panel(axes: "Axes", analysis: Analysis, shares: GradientShares) -> No
     """Draw log10 of each lag's share of the gradient, and what truncation at that lag would err."""
     style.dress(axes, style.LAG, r"$\Vert C_\ell\Vert$")
     if np.isneginf(shares.log_partial_norms[-1]):
-        say(axes, f"{why_no_shares(analysis)}:\nnothing to split by lag.")
+        style.say(axes, f"{why_no_shares(analysis)}:\nnothing to split by lag.")
         return
     for name, title, line in zip(SHARED, "WUb", ("-", "--", ":"), strict=True):
-        drawn = drawable(shares.log_norms[name])
+        drawn = style.drawable(shares.log_norms[name])
         axes.plot(shares.lags, drawn, color=BLUE, linestyle=line, linewidth=1.5, label=title)
     other = style.axes_below(axes, "cut error")
     errors = 100.0 * shares.truncation_errors
@@ -88,7 +87,7 @@ def sensitivity_panel(axes: "Axes", _: Analysis, memory: Memory) -> None:
     """Draw log10 of the mean ‖∂s_T/∂θ‖² by how many last steps θ changes at, and that of half."""
     style.dress(axes, "last steps", r"mean $\Vert\partial h_T/\partial\theta\Vert^2$")
     with np.errstate(divide="ignore"):
-        curve = drawable(np.log(memory.sensitivity["norm"]))
+        curve = style.drawable(np.log(memory.sensitivity["norm"]))
     axes.plot(memory.delays + 1, curve, color=BLUE, linewidth=1.8)
     style.label(axes, "of U, W and b", (float(memory.delays[-1]), float(curve[-1])), color=BLUE)
     half = memory.steps_for_half
@@ -178,7 +177,7 @@ def theory_panel(axes: "Axes", analysis: Analysis, spectrum: Spectrum) -> None:
     growth = analysis.last.growth
     known = [each for each in spectrum.theory if each.rate is not None and np.isfinite(each.rate)]
     if not known:
-        say(axes, "No theory gives\na finite rate here.")
+        style.say(axes, "No theory gives\na finite rate here.")
         return
     for place, each in enumerate(known):
         face, color = (BLUE, BLUE) if each.applies else ("white", GREY)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradscope.arrays import LN_10, FloatArray
 from gradscope.names import Regime
 from gradscope.report.screen import printable
 from gradscope.report.words.headline import REGIME_LOOKS
@@ -241,3 +242,17 @@ def color_bar(
         bar.set_label(label, size=TEXT_SIZE, color=INK)
         bar.ax.tick_params(labelsize=TEXT_SIZE, colors=INK, length=3, width=0.6)
         bar.outline.set(color=GREY, linewidth=0.6)
+
+
+def drawable(nats: FloatArray) -> FloatArray:
+    """Return log10 values, NaN (a gap) where the product is exactly zero."""
+    values: FloatArray = np.where(np.isfinite(nats), nats, np.nan) / LN_10
+    return values
+
+
+def say(axes: "Axes", text: str) -> None:
+    """Write a sentence where there is nothing to draw."""
+    look: Look = {"ha": "center", "va": "center", "size": TEXT_SIZE, "color": GREY}
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
+    axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
+    axes.set_axis_off()

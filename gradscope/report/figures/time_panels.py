@@ -13,8 +13,6 @@ from gradscope.report.figures import style
 from gradscope.report.figures.profile_panels import (
     FEW_POINTS,
     MOST_POINTS,
-    drawable,
-    say,
     stage_names,
 )
 from gradscope.report.figures.style import BLUE, GREEN, GREY, INK, PALE, VERMILLION, Look
@@ -38,22 +36,18 @@ COLORS = (BLUE, GREEN, INK, "#CC79A7")
 MAX_SLOPE = 1.0
 """Slopes are drawn up to that of tanh, whatever the activation, so that pictures compare."""
 
-END_OF_AXIS = 1e150
-"""Beyond it the ticks of matplotlib's logarithmic axis leave the range of floats."""
-
 HEADROOM = 1.05
 """What the height of a linear axis grows by, so that its edge cuts no marker."""
-
-WIDE_SPAN = 100.0
-"""Values whose ends lie this factor apart have enough powers of ten between them for ticks."""
 
 
 def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 ‖∂E/∂h_t‖ by time step."""
     style.dress(axes, TIME, r"$\Vert\partial E/\partial h_t\Vert$")
-    curves = [drawable(e.gradient.log_by_step) for e in analysis.stages if e.gradient is not None]
+    curves = [
+        style.drawable(e.gradient.log_by_step) for e in analysis.stages if e.gradient is not None
+    ]
     if not any(np.isfinite(values).any() for values in curves):
-        say(axes, "No error reaches\nany of these states.")
+        style.say(axes, "No error reaches\nany of these states.")
         return
     for stage, words in stage_names(analysis, curves):
         now = stage is analysis.last
@@ -132,18 +126,14 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
     history = analysis.history
     if history is None or not history.updates:
         style.dress(axes, "", "")
-        say(axes, "Training stopped before\nthe first update was made.")
+        style.say(axes, "Training stopped before\nthe first update was made.")
         return
     style.dress(axes, "update", "error")
     errors, updates = history.error_per_step, np.arange(1, history.updates + 1)
-    draw_course(axes, updates, errors)
     baseline, verdict = analysis.task_info.baseline, analysis.last.verdict
-    if baseline is not None:
-        axes.axhline(baseline.error, color=INK, linestyle="--", linewidth=1.0)
-        style.label(axes, "baseline", (history.updates, baseline.error), color=INK)
-    _log_if_wide(axes, errors)
+    draw_course(axes, updates, errors, None if baseline is None else baseline.error)
     if history.clipped_fraction:
-        place = history.updates / 2.0, float(np.max(errors))
+        place = history.updates / 2.0, axes.get_ylim()[1]
         text = f"{history.clipped_fraction:.0%} of the updates clipped"
         style.label(axes, text, place, color=GREY)
     if history.reach is not None:
@@ -154,14 +144,28 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
         draw_reach(axes, {"": reach}, verdict.max_lag, verdict.required_lag)
 
 
-def draw_course(axes: "Axes", updates: IntArray, values: FloatArray) -> None:
-    """Draw values by update, raw pale and smoothed bold; few of them point by point."""
+def draw_course(
+    axes: "Axes", updates: IntArray, values: FloatArray, baseline: float | None = None
+) -> None:
+    """Draw values by update, raw pale and smoothed bold, few of them point by point, beside their
+    ``baseline``; by powers of ten where they span more than one.
+    """
     few = updates.size <= FEW_POINTS
     wide = 1 if few else max(updates.size // SMOOTHED, 1)
     smooth = np.convolve(values, np.full(wide, 1.0 / wide), "valid")
-    axes.plot(updates, values, color=PALE, linewidth=0.8)
+    by_powers = values.min() > 0.0 and values.max() > 10.0 * values.min()
+    scale = np.log10 if by_powers else np.asarray
+    axes.plot(updates, scale(values), color=PALE, linewidth=0.8)
     look: Look = {"color": BLUE, "linewidth": 1.8, "marker": "o" if few else None, "markersize": 3}
-    axes.plot(updates[wide // 2 :][: smooth.size], smooth, label="error", **look)
+    axes.plot(updates[wide // 2 :][: smooth.size], scale(smooth), label="error", **look)
+    if baseline is not None and (baseline > 0.0 or not by_powers):
+        place = float(updates[-1]), float(scale(baseline))
+        axes.axhline(place[1], color=INK, linestyle="--", linewidth=1.0)
+        style.label(axes, "baseline", place, color=INK)
+    if by_powers:
+        style.show_powers(axes.yaxis)
+    else:
+        axes.set_ylim(0.0, HEADROOM * axes.get_ylim()[1])
     if few:
         axes.set_xticks(updates)
 
@@ -190,21 +194,3 @@ def draw_reach(
         other.axhline(needed, color=VERMILLION, linewidth=1.2)
         right = other.get_xlim()[1]
         style.label(other, f"needed: {needed}", (right, needed), color=VERMILLION)
-
-
-def _log_if_wide(axes: "Axes", values: FloatArray) -> None:
-    """Use a logarithmic axis where the values span more than one power of ten."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    positive = values[values > 0.0]
-    if positive.size and positive.max() > 10.0 * positive.min():
-        if positive.max() > END_OF_AXIS:
-            axes.set_ylim(positive.min() / 10.0, END_OF_AXIS)
-        axes.set_yscale("log")
-        if positive.max() < WIDE_SPAN * positive.min():
-            # As "2 × 10⁰" they would push the label of the axis off the page.
-            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    else:
-        axes.set_ylim(0.0, HEADROOM * axes.get_ylim()[1])

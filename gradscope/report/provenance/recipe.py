@@ -147,7 +147,7 @@ def read_recipe(path: Path) -> Recipe:
 def _view(made_by: Mapping[str, Any]) -> View:
     """Return the view that a picture names: the report, where it names none."""
     panels = checked_panels([made_by["panel"]] if "panel" in made_by else [])
-    width = made_by["width"] if panels else ColumnWidth.DOUBLE
+    width = made_by.get("width", ColumnWidth.DOUBLE)
     theme = made_by.get("theme", Theme.PAPER)
     dpi = None if made_by.get("dpi") is None else _instance(made_by["dpi"], int)
     kinds = "sheet" in made_by, "card" in made_by
