@@ -23,7 +23,15 @@ from gradscope.cli.options import (
     WeightsFile,
     option,
 )
-from gradscope.cli.output import Place, note, progress_bar, show, write_figures, write_file
+from gradscope.cli.output import (
+    Place,
+    note,
+    progress_bar,
+    show,
+    write_figures,
+    write_file,
+    write_page,
+)
 from gradscope.errors import SettingError
 from gradscope.names import Regime
 from gradscope.report.figures.panels import PANELS
@@ -32,7 +40,6 @@ from gradscope.weights.readers import READABLE
 if TYPE_CHECKING:
     from gradscope.analysis.checkpoints import Checkpoint
     from gradscope.analysis.results import Analysis
-    from gradscope.report.documents.rows import Rows
 
 EXIT_CHECK_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -60,8 +67,10 @@ def analyze(
     """
     prepare_pictures(call.place, png, save, html)
     asked = call.values(load=load, **{**weights_of(file), **call.place.view.needs})
+    from gradscope.explain.glossary import DEFINITIONS
     from gradscope.report.documents.analysis import analysis_document
     from gradscope.report.documents.rows import profile_rows
+    from gradscope.report.html import analysis_html
     from gradscope.report.terminal.analysis import analysis_page
 
     analysis = analysis_with_bars(asked)
@@ -70,24 +79,8 @@ def analyze(
     show(place, (analysis,), analysis_page, analysis_document, profile_rows)
     save_run(call.place, analysis, save)
     draw_analysis(place, png, analysis)
-    write_page(call.place, analysis, html)
+    write_page(call.place, html, analysis_html, analysis, DEFINITIONS)
     exit_with_status(analysis, fail_on)
-
-
-def write_page(
-    place: Place,
-    analysis: "Analysis",
-    path: Path | None,
-    command: str = "analyze",
-    progress: "Rows | None" = None,
-) -> None:
-    """Write the page of an analysis as ``command`` made it, where asked for."""
-    if path is not None:
-        from gradscope.explain.glossary import DEFINITIONS
-        from gradscope.report.html import analysis_html
-
-        page = analysis_html(analysis, DEFINITIONS, command, progress)
-        write_file(path, page.encode(), force=place.force)
 
 
 def prepare_pictures(place: Place, png: Sequence[Path] | None, *files: Path | None) -> None:
@@ -171,8 +164,10 @@ def train(
     from gradscope.analysis.analyze import analyze as run
     from gradscope.analysis.checkpoints import CheckpointRecorder
     from gradscope.analysis.prepare import prepare
+    from gradscope.explain.glossary import DEFINITIONS
     from gradscope.report.documents.analysis import training_document
     from gradscope.report.documents.rows import checkpoint_rows
+    from gradscope.report.html import analysis_html
     from gradscope.report.terminal.analysis import training_page
 
     prepared = prepare(call.values(load=load, **call.place.view.needs))
@@ -196,7 +191,8 @@ def train(
     show(place, result, training_page, training_document, checkpoint_rows)
     save_run(call.place, analysis, save)
     draw_analysis(call.place, png, analysis, "train")
-    write_page(call.place, analysis, html, "train", checkpoint_rows(*result))
+    rows = checkpoint_rows(*result)
+    write_page(call.place, html, analysis_html, analysis, DEFINITIONS, "train", rows)
     exit_with_status(analysis, fail_on)
 
 
@@ -206,7 +202,9 @@ def spectrum(
 ) -> None:
     """Show all singular values by lag, the Lyapunov exponents, and what theory predicts."""
     prepare_pictures(call.place, png, html)
+    from gradscope.explain.glossary import DEFINITIONS
     from gradscope.report.documents.analysis import spectrum_document
+    from gradscope.report.html import analysis_html
     from gradscope.report.terminal.spectrum import spectrum_page
 
     chosen = {"spectrum": True, **weights_of(file), **call.place.view.needs}
@@ -215,7 +213,7 @@ def spectrum(
     call.place.view.require(analysis)
     show(call.place, (analysis,), spectrum_page, spectrum_document, PANELS["singular"].rows)
     draw_analysis(call.place, png, analysis, "spectrum")
-    write_page(call.place, analysis, html, "spectrum")
+    write_page(call.place, html, analysis_html, analysis, DEFINITIONS, "spectrum")
     exit_with_status(analysis)
 
 

@@ -13,7 +13,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.cli.analyze import EXIT_CHECK_FAILED, EXIT_INTERRUPTED
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import ANALYSIS, DATA, EXECUTION, MODEL, Figure, Given, Html, option
-from gradscope.cli.output import Place, note, progress_bar, show, write_figures, write_file
+from gradscope.cli.output import Place, note, progress_bar, show, write_figures, write_page
 from gradscope.cli.sweep import WorkerCount
 from gradscope.errors import SettingError
 from gradscope.names import CellName, ExecutorName
@@ -116,6 +116,7 @@ def run_comparison(
     from gradscope.report.documents.analysis import analysis_document, comparison_document
     from gradscope.report.documents.rows import comparison_rows
     from gradscope.report.figures.comparison import comparison_picture
+    from gradscope.report.html import comparison_html
     from gradscope.report.terminal.sweep import comparison_page
     from gradscope.report.words.cells import short_name
     from gradscope.report.words.headline import training_sentence
@@ -136,12 +137,8 @@ def run_comparison(
     if comparison.analyses:
         pages = comparison_page, comparison_document, comparison_rows
         show(place, (comparison,), *pages, lambda of: map(analysis_document, of.analyses))
-        draw = partial(comparison_picture, comparison)
-        write_figures(place, figures, draw)
-        if html is not None:
-            from gradscope.report.html import comparison_html
-
-            write_file(html, comparison_html(comparison).encode(), force=place.force)
+        write_figures(place, figures, partial(comparison_picture, comparison))
+        write_page(place, html, comparison_html, comparison)
     if comparison.interrupted:
         note(f"interrupted after {len(comparison.analyses)} of {total} networks")
         raise typer.Exit(EXIT_INTERRUPTED)

@@ -120,6 +120,12 @@ def write_result(output: Path | None, content: bytes, *, force: bool) -> None:
         write_file(output, content, force=force)
 
 
+def write_page(place: Place, path: Path | None, page: Callable[..., str], *of: Any) -> None:
+    """Write the HTML page of something, where asked for."""
+    if path is not None:
+        write_file(path, page(*of).encode(), force=place.force)
+
+
 def write_file(path: Path, content: bytes, *, force: bool) -> None:
     """Write a file whole and report it on stderr."""
     write_whole(path, content, force=force)

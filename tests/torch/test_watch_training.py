@@ -546,3 +546,37 @@ def test_without_pytorch_the_import_says_how_to_install_it() -> None:
     assert done.returncode == 1
     assert "ImportError: the live hook needs PyTorch" in done.stderr
     assert "pip install '.[torch]'" in done.stderr
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_picture_has_the_loss_or_else_the_norm_over_the_reach(
+    tmp_path: Path, told: bool
+) -> None:
+    from gradscope.torch import watch
+
+    net = model("GRU", num_layers=2)
+    with watch(net, every=2, share=None) as watching:
+        for step in range(5):
+            train_step(net, batch())
+            if told:
+                watching.loss(torch.tensor(2.0 - 0.1 * step, requires_grad=True))
+
+    watching.picture(tmp_path / "watch.svg")
+
+    content = (tmp_path / "watch.svg").read_text("utf-8")
+    assert (">error<" in content, ">gradient norm<" in content) == (told, not told)
+    assert ">reach<" in content
+    assert len(watching.journal.losses) == 5 * told
+    with pytest.raises(SettingError):
+        watching.picture(tmp_path / "watch.jpg")
+
+
+def test_a_watch_that_saw_nothing_has_a_picture_too(tmp_path: Path) -> None:
+    from gradscope.torch import watch
+
+    with watch(model()) as watching:
+        pass
+
+    watching.picture(tmp_path / "nothing.png")
+
+    assert (tmp_path / "nothing.png").stat().st_size > 1000

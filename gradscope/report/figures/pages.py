@@ -25,6 +25,7 @@ from gradscope.report.figures.style import (
     GREY,
     INK,
     PLACED,
+    POINTS_PER_INCH,
     TEXT_SIZE,
     TITLE_SIZE,
     VERMILLION,
@@ -56,7 +57,7 @@ MORE_LINES = 0.6
 DOTS_PER_INCH, DIGITS = 300, 5
 """Of a picture; of the place of an axes, in parts of the page."""
 
-POINTS_PER_INCH, LINE_HEIGHT, EDGE = 72.0, 1.25, 0.1
+LINE_HEIGHT, EDGE = 1.25, 0.1
 """Of a line of text, in its size; of the margin of a page, in inches."""
 
 CHARACTER, BOLD_CHARACTER = 0.54, 0.61
@@ -128,7 +129,6 @@ def new_page(
         figure.text(EDGE / size[0], top / size[1], "\n".join(lines), **look)
         top -= len(lines) * points * LINE_HEIGHT / POINTS_PER_INCH + EDGE / 2
     if foot:
-        across = int((size[0] - 2 * EDGE) * POINTS_PER_INCH / (TEXT_SIZE * BOLD_CHARACTER))
         look = {"size": TEXT_SIZE, "color": GREY, "family": "monospace", "parse_math": False}
         place = 1.0 - EDGE / size[0], EDGE / size[1] / 2
         figure.text(*place, textwrap.shorten(foot, across, placeholder=" …"), ha="right", **look)
@@ -159,7 +159,7 @@ def _wrapped(text: str, across: int, most: int = 2) -> list[str]:
         if clauses:
             cut = min(clauses, key=lambda each: abs(2 * each - len(text)))
             return [text[:cut], text[cut:].strip()]
-    even = range(len(text) // most, across)
+    even = range(max(len(text) // most, 1), across)
     width = next((n for n in even if len(textwrap.wrap(text, n)) <= most), across)
     if len(text) <= across:
         width = across
@@ -194,7 +194,8 @@ def place_labels(figure: "Figure") -> None:
         axes = each.axes
         if not isinstance(axes, Axes):
             continue
-        size, start = Text.get_window_extent(each).size, axes.transData.transform(each.xy)
+        size = np.array(Text.get_window_extent(each).size)
+        start = np.asarray(axes.transData.transform(each.xy))
         frame = axes.get_window_extent().padded(-CLEAR * point)
         corners = np.clip(start + point * TRIED - size / 2.0, frame.min, frame.max - size)
         boxes = np.hstack([corners, corners + size])
@@ -234,8 +235,8 @@ def _ink(axes: "Axes", point: float) -> FloatArray:
 
 def _holds(boxes: FloatArray, places: FloatArray) -> BoolArray:
     """Return whether each of the boxes (M,4) holds each of the places (N,2)."""
-    held: BoolArray = (places > boxes[:, None, :2]) & (places < boxes[:, None, 2:])
-    return held.all(axis=2)
+    inside = (places > boxes[:, None, :2]) & (places < boxes[:, None, 2:])
+    return np.asarray(inside.all(axis=2), dtype=np.bool_)
 
 
 def picture_bytes(

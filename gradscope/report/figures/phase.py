@@ -206,19 +206,18 @@ def _name_regions(
         pairs = ((each.y, rate.y), (each.x, rate.x))
         near = [np.abs(a.places[:, None] - b.places).argmin(axis=0) for a, b in pairs]
         signs[line] = each.panels[name][np.ix_(*near)] > 0.0
+    known = np.flatnonzero(~np.isnan(rates).any(axis=1)).tolist()
     for words, grows, color in (("▼ shrinks", 0, style.BLUE), ("▲ grows", 1, style.VERMILLION)):
-        runs = [
-            (width[places].sum(), -abs(2 * row - len(rates)), row, places)
-            for row in np.flatnonzero(~np.isnan(rates).any(axis=1)).tolist()
-            for sign, run in groupby(range(width.size), lambda at, of=row: tuple(signs[:, of, at]))
-            if sign[0] == grows and (places := [*run])
-        ]
-        room, _, row, places = max(runs, default=(0.0, 0, 0, [0]))
-        if room > CHARACTER * (len(words) + 2):
-            middle = light[row, places[len(places) // 2]]
-            look: Look = {"color": color if middle else ON_DARK, "ha": "center"}
-            at = float(rate.x.places[places].mean()), float(rate.y.places[row])
-            style.write(axes, words, at, weight="bold", va="center", **look)
+        room, at, shade = CHARACTER * (len(words) + 2), (0.0, 0.0), ""
+        for row in sorted(known, key=lambda row: abs(2 * row - len(rates))):
+            changes = np.flatnonzero(np.diff(signs[:, row]).any(axis=0)) + 1
+            for run in np.split(np.arange(width.size), changes):
+                if signs[0, row, run[0]] == grows and width[run].sum() > 1.001 * room:
+                    room, at = width[run].sum(), (rate.x.places[run].mean(), rate.y.places[row])
+                    shade = color if light[row, run[run.size // 2]] else ON_DARK
+        if shade:
+            look: Look = {"weight": "bold", "ha": "center", "va": "center"}
+            style.write(axes, words, at, color=shade, **look)
 
 
 def _inches_of(axes: "Axes", field: GridOfValues) -> FloatArray:

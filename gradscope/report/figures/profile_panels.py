@@ -60,7 +60,7 @@ def profile_panel(axes: "Axes", analysis: Analysis) -> None:
         if np.isfinite(largest):
             dashed: Look = {"color": INK, "linestyle": (0, (8, 2, 1, 2)), "linewidth": 1.0}
             words = f"slope {style.typeset('λ_1')}"
-            draw_curve(axes, last.lags, largest * last.lags, words, dashed)
+            draw_curve(axes, last.lags, largest * last.lags.astype(np.float64), words, dashed)
 
 
 def hero_profile(axes: "Axes", analysis: Analysis) -> None:
@@ -80,7 +80,8 @@ def hero_profile(axes: "Axes", analysis: Analysis) -> None:
     if verdict.regime is Regime.MIXED:
         thin: Look = {"color": color, "linewidth": 0.5, "alpha": 0.5}
         axes.plot(*_drawn(axes, last.lags, last.log_norms[:, :SEQUENCES_DRAWN]), **thin)
-    draw_band(axes, last.lags, last.log_norms, color)
+    at, edges = _drawn(axes, last.lags, quantiles(last.log_norms, (0.05, 0.95)).T)
+    axes.fill_between(at, *edges.T, color=color, alpha=0.18, linewidth=0.0)
     seen = [_drawn(axes, e.profile.lags, e.profile.median)[1] for e in analysis.stages]
     for stage, words in stage_names(analysis, seen, axes.get_ylim()[1]):
         now = stage is analysis.last
@@ -118,12 +119,6 @@ def _in_view(axes: "Axes", nats: FloatArray) -> FloatArray:
     """Return log10 values; an exact zero lies just below the view."""
     values: FloatArray = np.where(np.isneginf(nats), 1.05 * LN_10 * axes.get_ylim()[0], nats)
     return np.clip(values / LN_10, -FAR, FAR)
-
-
-def draw_band(axes: "Axes", lags: IntArray, log_norms: FloatArray, color: str) -> None:
-    """Fill what lies between the quantiles 5 % and 95 % over sequences (L,B), in nats."""
-    at, edges = _drawn(axes, lags, quantiles(log_norms, (0.05, 0.95)).T)
-    axes.fill_between(at, *edges.T, color=color, alpha=0.18, linewidth=0.0)
 
 
 def draw_curve(

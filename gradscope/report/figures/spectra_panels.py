@@ -181,7 +181,7 @@ def theory_panel(axes: "Axes", analysis: Analysis, spectrum: Spectrum) -> None:
         return
     for place, each in enumerate(known):
         face, color = (BLUE, BLUE) if each.applies else ("white", GREY)
-        axes.plot(each.rate, place, "o", color=BLUE, markersize=5, markerfacecolor=face)
+        axes.plot(each.rate or 0.0, place, "o", color=BLUE, markersize=5, markerfacecolor=face)
         words = style.typeset(theory_words(each.name, analysis.settings))
         style.label(axes, words, (each.rate or 0.0, place), color=color)
     if growth.rate is not None:

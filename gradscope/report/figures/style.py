@@ -51,6 +51,8 @@ SYMBOLS = re.compile("|".join(MATHEMATICS))
 TITLE_SIZE, TEXT_SIZE = 11.0, 8.0
 """Points."""
 
+POINTS_PER_INCH = 72.0
+
 LEGEND_ROW = 1.5
 """Height of a row of a legend, in the size of its text."""
 
@@ -167,13 +169,13 @@ def show_powers(drawn: "Axis", most: int = 5) -> None:
 
     low, high = drawn.get_view_interval()
     if high - low > 1.0:
-        ticks = MaxNLocator(most, integer=True).tick_values(low, high)
-        ticks = ticks[(ticks >= low) & (ticks <= high)]
-        drawn.set_ticks(ticks, [power(each) for each in ticks])
+        ticks = np.asarray(MaxNLocator(most, integer=True).tick_values(low, high))
+        words = [power(float(each)) for each in ticks]
     else:
-        rounds = MaxNLocator(most - 1).tick_values(10.0**low, 10.0**high)
-        rounds = rounds[(rounds >= 10.0**low) & (rounds <= 10.0**high)]
-        drawn.set_ticks(np.log10(rounds), [f"{each:g}" for each in rounds])
+        rounds = np.asarray(MaxNLocator(most - 1).tick_values(10.0**low, 10.0**high))
+        ticks, words = np.log10(np.maximum(rounds, 1e-300)), [f"{each:g}" for each in rounds]
+    inside = np.flatnonzero((ticks >= low) & (ticks <= high))
+    drawn.set_ticks(ticks[inside], [words[place] for place in inside])
 
 
 def show_corridor(axes: "Axes", vanishing: float, exploding: float) -> float:

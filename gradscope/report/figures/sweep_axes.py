@@ -11,7 +11,15 @@ from gradscope.arrays import FloatArray
 from gradscope.model.activations import ACTIVATIONS, LineStyle
 from gradscope.names import CellName
 from gradscope.report.figures import style
-from gradscope.report.figures.style import BLUE, GREEN, ORANGE, TEXT_SIZE, Look, plain_text
+from gradscope.report.figures.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    POINTS_PER_INCH,
+    TEXT_SIZE,
+    Look,
+    plain_text,
+)
 from gradscope.sweep.grid import describe
 from gradscope.sweep.summary import Axis
 
@@ -28,8 +36,6 @@ CELL_STYLES: Mapping[str, tuple[LineStyle, str]] = {
 
 LARGEST = 1e6
 """Stands for infinity where matplotlib wants a number."""
-
-POINTS_PER_INCH = 72.0
 
 CHARACTER, LINE = 0.64 * TEXT_SIZE / POINTS_PER_INCH, 1.4 * TEXT_SIZE / POINTS_PER_INCH
 """Inches: as wide as a digit of Matplotlib's font is at the size of ticks, as high as a line."""

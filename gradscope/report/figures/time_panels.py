@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradscope.analysis.results import SLOPE_EDGES, Analysis
-from gradscope.arrays import FloatArray, IntArray
+from gradscope.arrays import FloatArray, IntArray, quantiles
 from gradscope.learning.history import BEYOND
 from gradscope.report.figures import style
 from gradscope.report.figures.profile_panels import (
@@ -43,9 +43,8 @@ HEADROOM = 1.05
 def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 ‖∂E/∂h_t‖ by time step."""
     style.dress(axes, TIME, r"$\Vert\partial E/\partial h_t\Vert$")
-    curves = [
-        style.drawable(e.gradient.log_by_step) for e in analysis.stages if e.gradient is not None
-    ]
+    gradients = (each.gradient for each in analysis.stages if each.gradient is not None)
+    curves = [style.drawable(each.log_by_step) for each in gradients]
     if not any(np.isfinite(values).any() for values in curves):
         style.say(axes, "No error reaches\nany of these states.")
         return
@@ -69,7 +68,8 @@ def _coarse(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return times and values by time step; of many steps medians over so many neighbours."""
     wide = -(-values.size // MOST_STEPS) if values.size > MOST_POINTS else 1
     parts = values[: values.size // wide * wide].reshape(-1, wide)
-    return np.arange(len(parts)) * wide + (wide - 1) / 2.0, np.median(parts, axis=1)
+    times = np.arange(len(parts), dtype=np.float64) * wide + (wide - 1) / 2.0
+    return times.astype(np.float64), quantiles(parts, (0.5,))[0]
 
 
 def slopes_panel(axes: "Axes", analysis: Analysis) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from gradscope.report.figures.analysis import (
     hero_figure,
     panel_figure,
     sheet_figure,
+    spectrum_figure,
     training_figure,
 )
 from gradscope.report.figures.pages import PANEL_SIZES, VIEW
@@ -236,6 +238,19 @@ def test_no_text_of_a_panel_covers_another_or_runs_off_the_page(
     name: str, width: ColumnWidth, activation: ActivationName
 ) -> None:
     assert clashes(panel_figure(closely(activation), name, width)) == []
+
+
+@pytest.mark.parametrize("draw", [hero_figure, training_figure, spectrum_figure])
+def test_no_text_of_a_page_of_one_column_covers_another_or_runs_off_it(
+    looked_at_closely: Analysis, draw: Callable[[Analysis], Figure]
+) -> None:
+    earlier = VIEW.set(View(width=ColumnWidth.SINGLE))
+    figure = draw(looked_at_closely)
+    VIEW.reset(earlier)
+
+    assert figure.get_size_inches()[0] == PANEL_SIZES[ColumnWidth.SINGLE][0]
+    assert clashes(figure) == []
+    assert hidden_share(figure) < 0.1
 
 
 @pytest.mark.parametrize("width", list(ColumnWidth))
