@@ -40,6 +40,7 @@ from gradscope.weights.readers import READABLE
 if TYPE_CHECKING:
     from gradscope.analysis.checkpoints import Checkpoint
     from gradscope.analysis.results import Analysis
+    from gradscope.report.documents.rows import Rows
 
 EXIT_CHECK_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -67,10 +68,8 @@ def analyze(
     """
     prepare_pictures(call.place, png, save, html)
     asked = call.values(load=load, **{**weights_of(file), **call.place.view.needs})
-    from gradscope.explain.glossary import DEFINITIONS
     from gradscope.report.documents.analysis import analysis_document
     from gradscope.report.documents.rows import profile_rows
-    from gradscope.report.html import analysis_html
     from gradscope.report.terminal.analysis import analysis_page
 
     analysis = analysis_with_bars(asked)
@@ -79,8 +78,22 @@ def analyze(
     show(place, (analysis,), analysis_page, analysis_document, profile_rows)
     save_run(call.place, analysis, save)
     draw_analysis(place, png, analysis)
-    write_page(call.place, html, analysis_html, analysis, DEFINITIONS)
+    write_analysis(call.place, analysis, html)
     exit_with_status(analysis, fail_on)
+
+
+def write_analysis(
+    place: Place,
+    analysis: "Analysis",
+    path: Path | None,
+    command: str = "analyze",
+    progress: "Rows | None" = None,
+) -> None:
+    """Write the page of an analysis as ``command`` made it, where asked for."""
+    if path is not None:
+        from gradscope.explain.glossary import DEFINITIONS
+
+        write_page(place, path, "analysis_html", analysis, DEFINITIONS, command, progress)
 
 
 def prepare_pictures(place: Place, png: Sequence[Path] | None, *files: Path | None) -> None:
@@ -164,10 +177,8 @@ def train(
     from gradscope.analysis.analyze import analyze as run
     from gradscope.analysis.checkpoints import CheckpointRecorder
     from gradscope.analysis.prepare import prepare
-    from gradscope.explain.glossary import DEFINITIONS
     from gradscope.report.documents.analysis import training_document
     from gradscope.report.documents.rows import checkpoint_rows
-    from gradscope.report.html import analysis_html
     from gradscope.report.terminal.analysis import training_page
 
     prepared = prepare(call.values(load=load, **call.place.view.needs))
@@ -191,8 +202,7 @@ def train(
     show(place, result, training_page, training_document, checkpoint_rows)
     save_run(call.place, analysis, save)
     draw_analysis(call.place, png, analysis, "train")
-    rows = checkpoint_rows(*result)
-    write_page(call.place, html, analysis_html, analysis, DEFINITIONS, "train", rows)
+    write_analysis(call.place, analysis, html, "train", checkpoint_rows(*result))
     exit_with_status(analysis, fail_on)
 
 
@@ -202,9 +212,7 @@ def spectrum(
 ) -> None:
     """Show all singular values by lag, the Lyapunov exponents, and what theory predicts."""
     prepare_pictures(call.place, png, html)
-    from gradscope.explain.glossary import DEFINITIONS
     from gradscope.report.documents.analysis import spectrum_document
-    from gradscope.report.html import analysis_html
     from gradscope.report.terminal.spectrum import spectrum_page
 
     chosen = {"spectrum": True, **weights_of(file), **call.place.view.needs}
@@ -213,7 +221,7 @@ def spectrum(
     call.place.view.require(analysis)
     show(call.place, (analysis,), spectrum_page, spectrum_document, PANELS["singular"].rows)
     draw_analysis(call.place, png, analysis, "spectrum")
-    write_page(call.place, html, analysis_html, analysis, DEFINITIONS, "spectrum")
+    write_analysis(call.place, analysis, html, "spectrum")
     exit_with_status(analysis)
 
 

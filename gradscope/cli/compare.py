@@ -116,7 +116,6 @@ def run_comparison(
     from gradscope.report.documents.analysis import analysis_document, comparison_document
     from gradscope.report.documents.rows import comparison_rows
     from gradscope.report.figures.comparison import comparison_picture
-    from gradscope.report.html import comparison_html
     from gradscope.report.terminal.sweep import comparison_page
     from gradscope.report.words.cells import short_name
     from gradscope.report.words.headline import training_sentence
@@ -138,7 +137,7 @@ def run_comparison(
         pages = comparison_page, comparison_document, comparison_rows
         show(place, (comparison,), *pages, lambda of: map(analysis_document, of.analyses))
         write_figures(place, figures, partial(comparison_picture, comparison))
-        write_page(place, html, comparison_html, comparison)
+        write_page(place, html, "comparison_html", comparison)
     if comparison.interrupted:
         note(f"interrupted after {len(comparison.analyses)} of {total} networks")
         raise typer.Exit(EXIT_INTERRUPTED)

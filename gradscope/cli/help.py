@@ -99,6 +99,10 @@ MOST_NEEDED: Mapping[str, tuple[str, ...]] = {
         *("lags", "budgets", "task", "data", "column", "activation", "cell", "hidden", "init"),
         *("gain", "input_scale", "batch", "seed", "png", "output", "json"),
     ),
+    "report": (
+        *("store", "where", "kind", "value", "x", "y", "png", "html", "width", "theme"),
+        *("format", "output", "json"),
+    ),
     "check": (
         *("file", "data", "activation", "cell", "hidden", "steps", "layer", "batch_first"),
         *("seed", "output", "json"),

@@ -120,10 +120,12 @@ def write_result(output: Path | None, content: bytes, *, force: bool) -> None:
         write_file(output, content, force=force)
 
 
-def write_page(place: Place, path: Path | None, page: Callable[..., str], *of: Any) -> None:
-    """Write the HTML page of something, where asked for."""
+def write_page(place: Place, path: Path | None, name: str, *of: Any) -> None:
+    """Write an HTML page, by the name of what makes it in ``report.html``, where asked for."""
     if path is not None:
-        write_file(path, page(*of).encode(), force=place.force)
+        from gradscope.report import html
+
+        write_file(path, getattr(html, name)(*of).encode(), force=place.force)
 
 
 def write_file(path: Path, content: bytes, *, force: bool) -> None:

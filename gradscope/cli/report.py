@@ -13,7 +13,7 @@ import typer
 
 from gradscope.cli.command import Call, takes_place, takes_settings
 from gradscope.cli.options import ANALYSIS, DATA, OUTPUT, SETTING_OPTIONS, Figure, Html, option
-from gradscope.cli.output import Place, progress_bar, show, write_figures, write_page, write_result
+from gradscope.cli.output import Place, progress_bar, show, write_figures, write_file, write_result
 from gradscope.errors import SettingError
 from gradscope.names import SweepPicture, SweepValue
 from gradscope.report.files import require_free
@@ -68,12 +68,13 @@ def report(  # noqa: PLR0913 (each is a flag)
     made_by = {"command": "report", "store": str(store), "where": where, "kind": kind}
     made_by |= {"value": value, "x": x, "y": y}
     draw = _drawing(rows, {**made_by}) if png else None
-    made = store_html(rows, summary, made_by) if html is not None else ""
+    page = store_html(rows, summary, made_by) if html is not None else ""
     document = partial(store_document, rows=rows)
     show(place, (summary, store), store_page, document, group_rows)
     if draw is not None:
         write_figures(place, png, draw)
-    write_page(place, html, lambda: made)
+    if html is not None:
+        write_file(html, page.encode(), force=place.force)
 
 
 def _drawing(rows: "Rows", made_by: dict[str, Any]) -> Callable[[str], bytes]:

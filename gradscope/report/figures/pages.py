@@ -52,7 +52,7 @@ PANEL_SIZES: Mapping[ColumnWidth, tuple[float, float]] = MappingProxyType(
 """Inches: 89 and 183 mm wide, as Nature and the IEEE have their columns."""
 
 MORE_LINES = 0.6
-"""Inches that are added to a page of one column for its title, which has more lines."""
+"""Inches that the longer title of a page of one column takes."""
 
 DOTS_PER_INCH, DIGITS = 300, 5
 """Of a picture; of the place of an axes, in parts of the page."""
@@ -79,7 +79,6 @@ DARK: Mapping[str, str] = MappingProxyType(
     }
 )
 """What each colour becomes on a dark slide."""
-
 
 TRIED = 7.0 * np.mgrid[-13:14, -13:14].reshape(2, -1).T
 """Points from its place at which a label is tried, within its axes."""
@@ -112,8 +111,7 @@ def new_page(
     """Return an empty figure with the answer in words at its top, and a command at its ``foot``;
     Matplotlib's constrained layout keeps what is added between them.
     """
-    narrow = is_narrow()
-    if narrow:
+    if narrow := is_narrow():
         size = PANEL_SIZES[ColumnWidth.SINGLE][0], size[1] + MORE_LINES
     figure = _new_figure(size)
     top = size[1] - EDGE
@@ -130,8 +128,8 @@ def new_page(
         top -= len(lines) * points * LINE_HEIGHT / POINTS_PER_INCH + EDGE / 2
     if foot:
         look = {"size": TEXT_SIZE, "color": GREY, "family": "monospace", "parse_math": False}
-        place = 1.0 - EDGE / size[0], EDGE / size[1] / 2
-        figure.text(*place, textwrap.shorten(foot, across, placeholder=" …"), ha="right", **look)
+        said = textwrap.shorten(foot, across, placeholder=" …")
+        figure.text(1.0 - EDGE / size[0], EDGE / size[1] / 2, said, ha="right", **look)
     bottom = TEXT_SIZE * LINE_HEIGHT / POINTS_PER_INCH + EDGE if foot else 0.0
     side = EDGE / 2.0 / size[0]
     rect = (side, bottom / size[1], 1.0 - 2.0 * side, (top - bottom) / size[1])
@@ -228,8 +226,8 @@ def _ink(axes: "Axes", point: float) -> FloatArray:
             along = np.linspace(0.0, way[-1], int(min(way[-1] / SPACED / point, MOST_PLACES)) + 2)
             found.append(np.column_stack([np.interp(along, way, each) for each in at.T]))
         if line.get_marker() != "None":
-            around = AROUND * point * (np.mgrid[-1:2, -1:2].reshape(2, -1).T)
-            found.append((at[:, None] + around).reshape(-1, 2))
+            around = np.mgrid[-1:2, -1:2].reshape(2, -1).T
+            found.append((at[:, None] + AROUND * point * around).reshape(-1, 2))
     return np.concatenate(found)
 
 
@@ -273,12 +271,12 @@ def picture_bytes(
         place_labels(figure)
         if view.theme is Theme.DARK:
             _darken(figure)
-        dpi = view.dpi or figure.dpi
         fonts = logging.getLogger("fontTools")  # It remarks upon the dates inside DejaVu.
         level = fonts.level
         fonts.setLevel(logging.ERROR)
         try:
-            figure.savefig(buffer, format=suffix[1:], metadata=metadata[suffix], dpi=dpi)
+            kind: Any = {"format": suffix[1:], "metadata": metadata[suffix]}
+            figure.savefig(buffer, dpi=view.dpi or figure.dpi, **kind)
         finally:
             fonts.setLevel(level)
     return buffer.getvalue()
