@@ -12,10 +12,7 @@ from string import Template
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from gradscope.analysis.results import Analysis, Comparison
-from gradscope.arrays import LN_10
 from gradscope.remedy.trial import Trial
 from gradscope.report.documents.page import (
     analysis_numbers,
@@ -24,17 +21,19 @@ from gradscope.report.documents.page import (
     table,
 )
 from gradscope.report.documents.remedy import trial_made_by, trial_rows, winner_command
-from gradscope.report.documents.rows import Rows, file_of, median_rows
+from gradscope.report.documents.rows import Rows, comparison_made_by, median_rows
 from gradscope.report.documents.sweep import group_rows
+from gradscope.report.figures import sweep_axes
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.provenance.records import provenance_text, settings_to_toml
-from gradscope.report.screen import printable
+from gradscope.report.screen import Screen, printable
 from gradscope.report.terminal import analysis as terminal
 from gradscope.report.terminal import remedy as trial_words
+from gradscope.report.terminal.plot import profile_plot
 from gradscope.report.words import headline as words
 from gradscope.report.words.captions import lyapunov_sentence, verification_sentences
-from gradscope.report.words.numbers import number, power_of_ten, steps
+from gradscope.report.words.numbers import number
 from gradscope.report.words.reasons import why
 from gradscope.report.words.remedies import advice
 from gradscope.sweep.query import Rows as StoreRows
@@ -43,15 +42,15 @@ from gradscope.sweep.summary import Summary, grid_of_values, shared_settings
 FIRST = ("profile", "causes", "matrix", "values")
 """Figures that stand before the sentences."""
 
+PLAIN = Screen(44, unicode=False)
+"""Where the profile is drawn for a browser without scripts: as text, on a phone too."""
+
 STRIP = (
     '<div class="chart" data-figure="strip" role="img" aria-label="The network over time"></div>'
 )
 
 TERM_PLACE = r"(<(?:h3|th scope=\"row\"|li|figcaption)[^>]*>[^<]*?\b)({})\b"
 """Where a term may stand: in a title, the name of a row, a sentence, before any mark-up there."""
-
-STILL_POINTS = 100
-"""Points of each curve of the picture for browsers without scripts."""
 
 
 def bullet_list(sentences: Sequence[str], commands: Sequence[str | None] = ()) -> str:
@@ -83,7 +82,7 @@ def analysis_html(
         panels.append(_figure("progress", "Reach by update", "The memory horizon in training."))
     if "values" in numbers["tables"]:
         panels.insert(0, _figure("values", "Singular values of ∂h_T/∂h_T−ℓ", "One sequence."))
-    elif any(numbers["matrices"]):
+    if any(numbers["matrices"]):
         reading = "Of one sequence; dark: 1, white: a millionth or less, orange: above 1."
         panels.insert(0, _figure("matrix", "The matrix ∂h_T/∂h_T−ℓ at this lag", reading))
     typed = settings.with_changes({"spectrum": False}) if command == "spectrum" else settings
@@ -94,9 +93,11 @@ def analysis_html(
         f"<pre><code>{escape(settings_to_toml(settings.as_dict()))}</code></pre>\n</details>"
     )
     layers = terminal.layer_rows(analysis)
+    plot = "\n".join(each.plain for each in profile_plot(analysis, PLAIN, PLAIN.width))
+    still = f'<pre class="still">{escape(plot)}</pre>'
     first = [each for name in FIRST for each in panels if f'data-figure="{name}"' in each]
     sections = {
-        "whether": ("How much arrives, and why", [_still(analysis), *first]),
+        "whether": ("How much arrives, and why", [still, *first]),
         "why": ("Why", bullet_list(why(analysis))),
         "advice": ("What to do", bullet_list(*advice(analysis)) if analysis.remedies else ""),
         "numbers": ("In numbers", _numbers(analysis)),
@@ -107,11 +108,13 @@ def analysis_html(
         "depth": ("In depth", [each for each in panels if each not in first]),
         "again": ("Reproduce it", again),
     }
-    answer = words.answer(analysis)
+    answer, verdict = words.answer(analysis), analysis.last.verdict
+    look = "mixed" if verdict.shut else verdict.regime
+    mark = f'<span class="{look}">{words.look(verdict).symbol}</span> '
     if command == "spectrum":
-        answer = f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}"
+        answer, mark = f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}", ""
     heads = answer, words.describe(settings, analysis), settings.as_dict(), {"command": command}
-    return _page(*heads, sections, numbers, terms)
+    return _page(*heads, sections, numbers, terms, mark)
 
 
 def trial_html(trial: Trial) -> str:
@@ -143,14 +146,8 @@ def comparison_html(comparison: Comparison) -> str:
         "numbers": ("In numbers", _rows(median_rows(comparison))),
     }
     heads = words.comparison_headline(comparison), words.seeds_of(comparison)
-    every = [each.settings.as_dict() for each in comparison.analyses]
-    compared: Mapping[str, Any] = {"files": list(map(file_of, comparison.analyses))}
-    if None in compared["files"]:
-        axes = ("cell", "activation", "steps")
-        compared = {name: list(dict.fromkeys(each[name] for each in every)) for name in axes}
-        compared = {**compared, "seeds": len({each["seed"] for each in every})}
-    made_by = {"command": "compare", **compared}
-    return _page(*heads, every[0], made_by, sections, comparison_numbers(comparison))
+    settings, made_by = comparison.analyses[0].settings.as_dict(), comparison_made_by(comparison)
+    return _page(*heads, settings, made_by, sections, comparison_numbers(comparison))
 
 
 def store_html(rows: StoreRows, summary: Summary, made_by: Mapping[str, Any]) -> str:
@@ -166,9 +163,11 @@ def store_html(rows: StoreRows, summary: Summary, made_by: Mapping[str, Any]) ->
         "whether": ("Where gradients vanish or explode", [*panels, profiles]),
         "numbers": ("In numbers", _rows(group_rows(summary))),
     }
-    title = f"{', '.join(grid.panels)} over {grid.x.name} and {grid.y.name}".replace("_", " ")
-    heads = title, f"{len(rows.values)} cells", shared_settings(rows), {**made_by, "kind": "phase"}
-    return _page(*heads, sections, store_numbers(rows, grid))
+    title = sweep_axes.finding(grid.measure, grid.panels, grid.x, grid.y, medians=grid.mixed)
+    settings = shared_settings(rows)
+    about = sweep_axes.subtitle(f"{len(rows.values)} cells", settings)
+    made_by = {**made_by, "kind": "phase"}
+    return _page(title, about, settings, made_by, sections, store_numbers(rows, grid))
 
 
 def _rows(table: Rows) -> str:
@@ -186,9 +185,10 @@ def _page(
     sections: Mapping[str, tuple[str, Sequence[str]]],
     numbers: Mapping[str, Any],
     terms: Mapping[str, str] = MappingProxyType({}),
+    mark: str = "",
 ) -> str:
     """Return the page: sections by their identity, a title and what it holds (figures: a list).
-    The first place of each of the ``terms`` shows its definition.
+    The first place of each of the ``terms`` shows its definition; ``mark`` is the regime's symbol.
     """
     package = files("gradscope.report")
     shown = {each: words for each, words in sections.items() if words[1]}
@@ -205,6 +205,7 @@ def _page(
         )
     island = json.dumps(numbers, allow_nan=False, separators=(",", ":"))
     page = Template((package / "page.html").read_text("utf-8")).substitute(
+        mark=mark,
         title=escape(title),
         subject=escape(subject),
         provenance=escape(provenance_text(settings, made_by)),
@@ -255,23 +256,3 @@ def _figure(name: str, title: str, reading: str, of: str = "") -> str:
         f'data-figure="{name}" data-of="{escape(of)}" aria-label="{escape(f"{title}. {reading}")}">'
         f"</div>\n<figcaption>{escape(reading)} </figcaption>\n</figure>"
     )
-
-
-def _still(analysis: Analysis) -> str:
-    """Return the lag profile as a small picture, for a browser without scripts."""
-    curves = [each.profile.median / LN_10 for each in analysis.stages]
-    every = np.concatenate([each[np.isfinite(each)] for each in curves])
-    low, high, longest = every.min(initial=-4.0), every.max(initial=4.0), curves[-1].size
-    end = f"{steps(longest)} back: {power_of_ten(float(curves[-1][-1]))}"
-    drawn = f'<text x="330" y="184" text-anchor="end">{end}</text>'
-    for median in curves:
-        places = np.unique(np.linspace(0, median.size - 1, STILL_POINTS).round().astype(int))
-        points = " ".join(
-            f"{50 + 280 * (at + 1) / longest:.0f},{160 * (high - median[at]) / (high - low):.0f}"
-            for at in places[np.isfinite(median[places])]
-        )
-        drawn += f'<polyline points="{points}"/>'
-    for at, word in ((3, "1000"), (0, "1"), (-3, "1/1000")):
-        y = f"{160 * (high - at) / (high - low):.0f}"
-        drawn += f'<path d="M50 {y}h280"/><text x="46" y="{y}" text-anchor="end">{word}</text>'
-    return f'<svg class="still" viewBox="0 0 340 190" aria-label="lag profile">{drawn}</svg>'

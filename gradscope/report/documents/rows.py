@@ -112,6 +112,18 @@ def file_of(analysis: Analysis) -> str | None:
     return analysis.settings.load or analysis.settings.weights
 
 
+def comparison_made_by(comparison: Comparison) -> dict[str, Any]:
+    """Return what ``made_by`` says of a comparison: its files, or the axes of its cells."""
+    every = [each.settings for each in comparison.analyses]
+    if file_of(comparison.analyses[0]) is not None:
+        return {"command": "compare", "files": [file_of(each) for each in comparison.analyses]}
+    axes = {
+        name: list(dict.fromkeys(getattr(each, name) for each in every))
+        for name in ("cell", "activation", "steps")
+    }
+    return {"command": "compare", **axes, "seeds": len({each.seed for each in every})}
+
+
 def median_reach(stages: Iterable[Stage]) -> float:
     """Return the median memory horizon in steps, ∞ where it lies beyond the lags measured."""
     return middle([math.inf if s.verdict.horizon is None else s.verdict.horizon for s in stages])
