@@ -81,7 +81,14 @@ def analysis_html(
     if progress:
         panels.append(_figure("progress", "Reach by update", "The memory horizon in training."))
     if "values" in numbers["tables"]:
-        panels.insert(0, _figure("values", "Singular values of ∂h_T/∂h_T−ℓ", "One sequence."))
+        panels.insert(
+            0,
+            _figure(
+                "values",
+                "Singular values of ∂h_T/∂h_T−ℓ",
+                "Of one sequence, at the nearest lag that is held.",
+            ),
+        )
     if any(numbers["matrices"]):
         reading = "Of one sequence; dark: 1, white: a millionth or less, orange: above 1."
         panels.insert(0, _figure("matrix", "The matrix ∂h_T/∂h_T−ℓ at this lag", reading))

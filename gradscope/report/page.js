@@ -232,7 +232,7 @@ const curves = (name, { x, y, by, mark, words: said = [], dots, low, high, squar
   if (square) { d = b = Math.max(-a, b, -c, d, 1) * 1.05; a = c = -b; }
   const pad = square ? 0 : (b - a || 1) * 0.06, at = { lag: state.lag, step: ISLAND.steps - state.lag }[mark];
   const plain = (text) => text.replace(/^log10_/, "").replaceAll("_", " ");
-  chart(host, { x: { label: plain(across), low: c, high: d }, y: { label: by === "cell" ? `σ_max, ${cells[state.cell]}` : plain(up[0]), low: a - pad, high: b + pad, log: up[0].startsWith("log10"), corridor },
+  chart(host, { x: { label: plain(across), low: c, high: d }, y: { label: by === "cell" ? `σ_max, ${cells[state.cell]}` : plain(up[0]) + (near === null ? "" : `, lag ${near}`), low: a - pad, high: b + pad, log: up[0].startsWith("log10"), corridor },
     curves: drawn, at, pick: mark === "lag" ? setLag : null, tall: square ? 1 : 0.5,
     under: corridor ? stripe : square && (({ X, Y }) => `<ellipse cx="${X(0)}" cy="${Y(0)}" rx="${X(1) - X(0)}" ry="${Y(0) - Y(1)}" class="curve pale"/>`) });
 };
@@ -426,7 +426,7 @@ for (const pre of document.querySelectorAll("pre:not(.still)")) {
 }
 for (const host of hosts) {
   const name = { phase: "cells" }[host.dataset.figure] || host.dataset.figure;
-  if (TABLES[name]) button(every[name] ? `CSV of every ${every[name]}th row` : "CSV", host.parentNode.querySelector("figcaption"), () => Object.assign(document.createElement("a"), {
+  if (TABLES[name]) button(every[name] ? `CSV, 1 row in ${every[name]}` : "CSV", host.parentNode.querySelector("figcaption"), () => Object.assign(document.createElement("a"), {
     href: URL.createObjectURL(new Blob([csvOf(name)], { type: "text/csv" })), download: `${name}.csv` }).click());
 }
 document.body.classList.add("live");

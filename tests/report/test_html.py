@@ -27,7 +27,7 @@ from gradscope.names import ExecutorName
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.html import analysis_html, comparison_html, store_html
 from gradscope.report.provenance.records import read_provenance
-from gradscope.report.words.headline import answer
+from gradscope.report.words.headline import answer, look
 from gradscope.sweep.executors import Workers
 from gradscope.sweep.query import read_rows
 from gradscope.sweep.run import run_sweep
@@ -193,8 +193,11 @@ def test_the_verdict_is_the_title_and_the_only_first_heading(
     analysis: Analysis, report: str
 ) -> None:
     said = answer(analysis).replace("'", "&#x27;")
+    symbol = (
+        f'<span class="{analysis.last.verdict.regime}">{look(analysis.last.verdict).symbol}</span>'
+    )
 
-    assert re.search(r"<h1>(.*?)</h1>", report, re.DOTALL)[1] == said  # type: ignore[index]
+    assert re.search(r"<h1>(.*?)</h1>", report, re.DOTALL)[1] == f"{symbol} {said}"  # type: ignore[index]
     assert len(read(report).of("h1")) == 1
     assert report.index("<h1>") < report.index('id="profile"') < report.index('id="why"')
 
