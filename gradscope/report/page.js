@@ -131,7 +131,7 @@ function chart(host, { x, y, curves = [], under, over, at, pick, read, tall = 0.
   const ends = named.map((each) => ({ each, y: Y(finite(each.ys).pop() ?? y.low) })).sort((a, b) => a.y - b.y);
   ends.forEach((end, k) => {
     end.y = Math.max(Math.min(end.y, H - bottom) + 4, k ? ends[k - 1].y + 14 : 0);
-    if (named.length > 1) inside += beside ? word(W - right + 6, end.y, end.each.name, `class="name ${end.each.look}"`)
+    if (named.length > 1 && end.y > top) inside += beside ? word(W - right + 6, end.y, end.each.name, `class="name ${end.each.look}"`)
       : word(left, 29 + 16 * k, end.each.name, `class="name ${end.each.look}"`);
   });
   host.innerHTML = svg(W, H, `${inside}<line class="hair"/><text class="readout" x="${W - 4}" y="13" ${END}></text>`);
