@@ -42,6 +42,22 @@ from gradscope.sweep.summary import Summary, grid_of_values, shared_settings
 FIRST = ("profile", "causes", "matrix", "values")
 """Figures that stand before the sentences."""
 
+WORDS = {
+    "values": ("Singular values of ∂h_T/∂h_T−ℓ", "Of one sequence, at the nearest lag held."),
+    "matrix": (
+        "The matrix ∂h_T/∂h_T−ℓ at this lag",
+        "Of one sequence; dark: 1, white: a millionth or less, orange: above 1.",
+    ),
+    "progress": ("Reach by update", "The memory horizon in training."),
+    "trial": ("By change", "Held-out error in parts of the baseline's, each seed a dot."),
+    "reach": (
+        "How far each reaches",
+        "A bar to the median horizon, a dot per seed, a line: needed.",
+    ),
+    "profiles": ("How much arrives, by lag", "Of the one pointed at above: its median."),
+}
+"""Title of each figure that is no panel, and how to read it."""
+
 PLAIN = Screen(44, unicode=False)
 """Where the profile is drawn for a browser without scripts: as text, on a phone too."""
 
@@ -54,11 +70,11 @@ TERM_PLACE = r"(<(?:h3|th scope=\"row\"|li|figcaption)[^>]*>[^<]*?\b)({})\b"
 
 
 def bullet_list(sentences: Sequence[str], commands: Sequence[str | None] = ()) -> str:
-    """Return sentences as a list, each with its command, if it has one."""
+    """Return sentences as a list, each with its command, if it has one; no list of none."""
     codes = [f"<pre><code>{escape(each)}</code></pre>" if each else "" for each in commands]
     pairs = zip_longest(map(escape, sentences), codes, fillvalue="")
     items = "\n".join(f"<li>{sentence}{code}</li>" for sentence, code in pairs)
-    return f"<ul>\n{items}\n</ul>"
+    return f"<ul>\n{items}\n</ul>" if items else ""
 
 
 def analysis_html(
@@ -73,25 +89,13 @@ def analysis_html(
     """
     settings = analysis.settings
     numbers = analysis_numbers(analysis, {"progress": progress} if progress else {})
-    panels = [
-        _figure(panel.name, panel.title(analysis), panel.reading(analysis))
-        for panel in PANELS.values()
-        if panel.shown(analysis)
-    ]
-    if progress:
-        panels.append(_figure("progress", "Reach by update", "The memory horizon in training."))
-    if "values" in numbers["tables"]:
-        panels.insert(
-            0,
-            _figure(
-                "values",
-                "Singular values of ∂h_T/∂h_T−ℓ",
-                "Of one sequence, at the nearest lag that is held.",
-            ),
-        )
+    of_page = [name for name in ("values", "progress") if name in numbers["tables"]]
     if any(numbers["matrices"]):
-        reading = "Of one sequence; dark: 1, white: a millionth or less, orange: above 1."
-        panels.insert(0, _figure("matrix", "The matrix ∂h_T/∂h_T−ℓ at this lag", reading))
+        of_page.append("matrix")
+    figures = {name: _figure(name, *WORDS[name]) for name in of_page}
+    for name, panel in PANELS.items():
+        if panel.shown(analysis):
+            figures[name] = _figure(name, panel.title(analysis), panel.reading(analysis))
     typed = settings.with_changes({"spectrum": False}) if command == "spectrum" else settings
     again = (
         "<p>This command reproduces every number:</p>\n"
@@ -99,20 +103,17 @@ def analysis_html(
         "<details>\n<summary>All settings, as a TOML file for <code>--config</code></summary>\n"
         f"<pre><code>{escape(settings_to_toml(settings.as_dict()))}</code></pre>\n</details>"
     )
-    layers = terminal.layer_rows(analysis)
     plot = "\n".join(each.plain for each in profile_plot(analysis, PLAIN, PLAIN.width))
     still = f'<pre class="still">{escape(plot)}</pre>'
-    first = [each for name in FIRST for each in panels if f'data-figure="{name}"' in each]
+    first = [figures.pop(name) for name in FIRST if name in figures]
+    layers = _table(terminal.LAYER_TITLES, terminal.layer_rows(analysis))
     sections = {
         "whether": ("How much arrives, and why", [still, *first]),
         "why": ("Why", bullet_list(why(analysis))),
-        "advice": ("What to do", bullet_list(*advice(analysis)) if analysis.remedies else ""),
+        "advice": ("What to do", bullet_list(*advice(analysis))),
         "numbers": ("In numbers", _numbers(analysis)),
-        "layers": (
-            terminal.layers_title(analysis),
-            _table(terminal.LAYER_TITLES, layers) if layers else "",
-        ),
-        "depth": ("In depth", [each for each in panels if each not in first]),
+        "layers": (terminal.layers_title(analysis), layers),
+        "depth": ("In depth", [*figures.values()]),
         "again": ("Reproduce it", again),
     }
     answer, verdict = words.answer(analysis), analysis.last.verdict
@@ -121,40 +122,34 @@ def analysis_html(
     if command == "spectrum":
         answer, mark = f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}", ""
     heads = answer, words.describe(settings, analysis), settings.as_dict(), {"command": command}
-    return _page(*heads, sections, numbers, terms, mark)
+    return whole_page(*heads, sections, numbers, terms, mark)
 
 
 def trial_html(trial: Trial) -> str:
     """Return what came of a trial as HTML."""
-    command, left = winner_command(trial), trial_words.not_tried(trial)
-    reading = "Held-out error in parts of the baseline's: a dot for each seed, a line at the mean."
-    ranking = _table(trial_words.TITLES, trial_words.trial_table(trial))
+    command = winner_command(trial)
     sections = {
-        "whether": ("Errors", [_figure("trial", "By change", reading)]),
-        "ranking": ("Ranking", ranking),
-        "left": ("Not tried", bullet_list(left) if left else ""),
+        "whether": ("Errors", [_figure("trial", *WORDS["trial"])]),
+        "ranking": ("Ranking", _table(trial_words.TITLES, trial_words.trial_table(trial))),
+        "left": ("Not tried", bullet_list(trial_words.not_tried(trial))),
         "use": ("Use it", bullet_list([""], [command]) if command else ""),
         "decision": ("How it was decided", bullet_list(trial_words.decision(trial))),
     }
     numbers = {"tables": {"trial": table(*trial_rows(trial))}}
     heads = trial_words.trial_answer(trial), trial_words.trial_about(trial)
     settings = trial.plan.settings.as_dict()
-    return _page(*heads, settings, trial_made_by(trial), sections, numbers)
+    return whole_page(*heads, settings, trial_made_by(trial), sections, numbers)
 
 
 def comparison_html(comparison: Comparison) -> str:
     """Return how far each network of a comparison reaches, and the profile pointed at, as HTML."""
-    reading = "A bar to the median horizon, a dot for each seed, a line at what is needed."
-    reach = _figure("reach", "How far each reaches", reading)
-    profile = "The median over the sequences of one network; point at another above."
-    profiles = _figure("profiles", "How much arrives, by lag", profile)
     sections = {
-        "whether": ("Reach", [reach, profiles]),
+        "whether": ("Reach", [_figure(name, *WORDS[name]) for name in ("reach", "profiles")]),
         "numbers": ("In numbers", _rows(median_rows(comparison))),
     }
     heads = words.comparison_headline(comparison), words.seeds_of(comparison)
     settings, made_by = comparison.analyses[0].settings.as_dict(), comparison_made_by(comparison)
-    return _page(*heads, settings, made_by, sections, comparison_numbers(comparison))
+    return whole_page(*heads, settings, made_by, sections, comparison_numbers(comparison))
 
 
 def store_html(rows: StoreRows, summary: Summary, made_by: Mapping[str, Any]) -> str:
@@ -165,26 +160,24 @@ def store_html(rows: StoreRows, summary: Summary, made_by: Mapping[str, Any]) ->
     grid = grid_of_values(rows, x, y, "rate_nats_per_step")
     reading = "Growth, median: blue −0.5 nats per step or less, white 0, orange 0.5 or more."
     panels = [_figure("phase", each, reading, of=each) for each in grid.panels]
-    profiles = _figure("profiles", "How much arrives, by lag", "In the cell pointed at.")
+    panels.append(_figure("profiles", *WORDS["profiles"]))
     sections = {
-        "whether": ("Where gradients vanish or explode", [*panels, profiles]),
+        "whether": ("Where gradients vanish or explode", panels),
         "numbers": ("In numbers", _rows(group_rows(summary))),
     }
     title = sweep_axes.finding(grid.measure, grid.panels, grid.x, grid.y, medians=grid.mixed)
     settings = shared_settings(rows)
     about = sweep_axes.subtitle(f"{len(rows.values)} cells", settings)
     made_by = {**made_by, "kind": "phase"}
-    return _page(title, about, settings, made_by, sections, store_numbers(rows, grid))
+    return whole_page(title, about, settings, made_by, sections, store_numbers(rows, grid))
 
 
 def _rows(table: Rows) -> str:
-    def cell(value: Any) -> str:
-        return number(value) if isinstance(value, float | None) else str(value)
-
-    return _table(table[0], (list(map(cell, row)) for row in table[1]))
+    rows = ([number(v) if isinstance(v, float | None) else str(v) for v in r] for r in table[1])
+    return _table(table[0], rows)
 
 
-def _page(
+def whole_page(
     title: str,
     subject: str,
     settings: Mapping[str, Any],
@@ -239,10 +232,8 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         + "</tr>"
         for name, *cells in rows
     )
-    return (
-        f'<div class="wide"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}\n</tbody>'
-        "\n</table></div>"
-    )
+    head = f'<div class="wide"><table>\n<thead><tr>{heads}</tr></thead>'
+    return f"{head}\n<tbody>\n{lines}\n</tbody>\n</table></div>" if lines else ""
 
 
 def _numbers(analysis: Analysis) -> str:

@@ -6,9 +6,8 @@ const { stages = [], cells = [], labels = {}, every = {} } = ISLAND;
 const TYPES = { u1: Uint8Array, u2: Uint16Array, f4: Float32Array, f8: Float64Array };
 const MOST_CELLS = 64; // A larger matrix is shown by the means of its blocks.
 
-/** A column: a list as it is, words by their places in a list, or little-endian numbers. */
+/** A column: words by their places in a list, or little-endian numbers. */
 function unpacked(column) {
-  if (Array.isArray(column)) return column;
   if (column.words) return Array.from(unpacked(column.at), (at) => column.words[at]);
   const [[type, text]] = Object.entries(column);
   return new TYPES[type](Uint8Array.from(atob(text), (each) => each.charCodeAt(0)).buffer);
@@ -60,7 +59,7 @@ const short = (x) => !Number.isFinite(x) ? "–" : Math.abs(x) < 1e-9 ? "0" : St
 const raised = (n) => [...String(n)].map((each) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(each)]).join("");
 /** 10^log10 as people write it. */
 function power(log10) {
-  if (log10 === null || log10 === -Infinity) return "0"; // In a list an exact zero is null.
+  if (log10 === -Infinity) return "0";
   if (!Number.isFinite(log10)) return "–";
   if (Math.abs(log10) < 3) return short(10 ** log10);
   const whole = Math.floor(log10 + 0.02);
@@ -218,7 +217,7 @@ const curves = (name, { x, y, by, mark, words: said = [], dots, low, high, squar
     const of = group === null ? table : part(table, by || "stage", group);
     const now = near === null ? by || !staged || g === state.stage : group === near;
     return up.length > 1 && !now ? [] : up.map((each, k) => ({
-      xs: of[across], ys: Array.from(of[each], (v) => v ?? rest), dots: dots || of[across].length < 3, look: now ? `c${up.length > 1 ? k : dots ? g : 0}` : "pale",
+      xs: of[across], ys: Array.from(of[each], (v) => (Number.isFinite(v) ? v : rest)), dots: dots || of[across].length < 3, look: now ? `c${up.length > 1 ? k : dots ? g : 0}` : "pale",
       low: now && low ? of[low] : null, high: high && of[high],
       name: near !== null ? (now && by === "lag" ? `lag ${group}` : "") : by ? String(group) : up.length > 1 ? said[k] || each : staged && stages.length > 1 ? stages[g].title : "" }));
   });
@@ -356,7 +355,7 @@ const FIGURES = {
     rows(host, { x: { label: "error / baseline (line: mean)", low: 0, high: extent(lines.map((each) => each.dots))[1] * 1.02 }, lines });
   },
   reach(host) {
-    const { network, steps, horizon, required_lag: needed, regime } = TABLES.reach;
+    const { network, steps, horizon, required_lag: needed, regime } = TABLES.cells;
     const keys = network.map((each, k) => `${each}, ${steps[k]} steps`);
     const lines = [...new Set(keys)].map((name) => {
       const of = [...keys.keys()].filter((k) => keys[k] === name), half = of.length >> 1;
@@ -373,7 +372,7 @@ const FIGURES = {
     const find = (a, b) => { const k = near(a, b); if (k !== undefined && of.cell[k] !== state.cell) set({ cell: of.cell[k] }); return k; };
     chart(host, { x: { ...x, low: -0.5, high: n - 0.5 }, y: { ...y, low: -0.5, high: m - 0.5 }, tall: 0.7,
       under: (box) => raster(box, n, m, (a, b) => near(a, b) === undefined ? null
-        : diverging(((of.rate_nats_per_step[near(a, b)] ?? -9) * DARKEST) / RATE_END)),
+        : diverging((of.rate_nats_per_step[near(a, b)] * DARKEST) / RATE_END)),
       over: ({ X, Y }) => of.cell.map((each, k) => each === state.cell
         ? rect(X(of.x[k] - 0.5), Y(of.y[k] + 0.5), X(1) - X(0), Y(0) - Y(1), "chosen") : "").join(""),
       read: (a, b) => { const k = find(a, b); return k === undefined ? "no result" : `${short(of.rate_nats_per_step[k])} nats per step`; } });
@@ -402,7 +401,8 @@ function set(changes) {
   if (!stages[state.stage]) state.stage = stages.length - 1;
   if (!cells[state.cell]) state.cell = 0;
   draw();
-  history.replaceState(null, "", stages.length ? `#lag=${state.lag}&stage=${state.stage}` : `#cell=${state.cell}`);
+  const place = stages.length ? `#lag=${state.lag}&stage=${state.stage}` : cells.length ? `#cell=${state.cell}` : "";
+  if (place) history.replaceState(null, "", place);
   if (!stages.length) return;
   const { log10_median: median, log10_p05: low, log10_p95: high } = stageOf(TABLES.profile), at = state.lag - 1;
   const said = `${state.lag} back: σ_max ${power(median[at])} (5–95 %: ${power(low[at])} to ${power(high[at])})`;
@@ -425,7 +425,7 @@ for (const pre of document.querySelectorAll("pre:not(.still)")) {
     .then(() => { event.target.textContent = "Copied"; }, () => getSelection().selectAllChildren(pre.firstChild)));
 }
 for (const host of hosts) {
-  const name = { phase: "cells" }[host.dataset.figure] || host.dataset.figure;
+  const name = { phase: "cells", reach: "cells" }[host.dataset.figure] || host.dataset.figure;
   if (TABLES[name]) button(every[name] ? `CSV, 1 row in ${every[name]}` : "CSV", host.parentNode.querySelector("figcaption"), () => Object.assign(document.createElement("a"), {
     href: URL.createObjectURL(new Blob([csvOf(name)], { type: "text/csv" })), download: `${name}.csv` }).click());
 }

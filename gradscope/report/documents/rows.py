@@ -158,8 +158,7 @@ def map_rows(found: LagMap) -> Rows:
     """Return one row per pair t > k: log10 σ_max(∂h_t/∂h_k), the median over sequences."""
     times, middle = found.times, median_map(found.log_norms) / LN_10
     later, earlier = np.tril_indices(times.size, -1)
-    rows = transposed((times[later], times[earlier], middle[later, earlier]))
-    return ("later", "earlier", "log10_norm"), rows
+    return table_rows(later=times[later], earlier=times[earlier], log10_norm=middle[later, earlier])
 
 
 def share_columns(shares: GradientShares) -> list[FloatArray | IntArray]:
@@ -180,13 +179,17 @@ def shares_rows(shares: GradientShares) -> Rows:
 
 def memory_rows(memory: Memory) -> Rows:
     """Return one row per delay."""
-    return ("delay", "r_squared"), transposed((memory.delays, memory.explained))
+    return table_rows(delay=memory.delays, r_squared=memory.explained)
 
 
 def sensitivity_rows(memory: Memory) -> Rows:
     """Return one row per number of last steps: E‖∂s_T/∂θ‖² for all of θ and by array."""
-    found = memory.sensitivity
-    return ("last_steps", *found), transposed((memory.delays + 1, *found.values()))
+    return table_rows(last_steps=memory.delays + 1, **memory.sensitivity)
+
+
+def table_rows(**columns: Column) -> Rows:
+    """Return arrays of one shape as the columns of rows."""
+    return tuple(columns), transposed(each.ravel() for each in columns.values())
 
 
 def transposed(columns: Iterable[Column]) -> list[list[Any]]:
@@ -201,20 +204,23 @@ def by_stage(analysis: Analysis, columns: Callable[[Stage], Iterable[Column]]) -
 
 def singular_rows(spectrum: Spectrum) -> Rows:
     """Return one row per lag, sequence and rank: log10 σ_i."""
-    log10_values = spectrum.singular.log_values / LN_10
-    place, sequence, rank = np.indices(log10_values.shape).reshape(3, -1)
-    lags = spectrum.singular.lags[place]
-    rows = transposed((lags, sequence + 1, rank + 1, log10_values.ravel()))
-    return ("lag", "sequence", "rank", "log10_singular_value"), rows
+    values = spectrum.singular.log_values / LN_10
+    place, sequence, rank = np.indices(values.shape)
+    where = {"lag": spectrum.singular.lags[place], "sequence": sequence + 1, "rank": rank + 1}
+    return table_rows(**where, log10_singular_value=values)
 
 
 def lyapunov_rows(spectrum: Spectrum) -> Rows:
     """Return one row per sequence and rank: λ_i in nats per step, its error, whether trusted."""
-    columns = ("sequence", "rank", "exponent_nats_per_step", "standard_error", "trusted")
     found = spectrum.lyapunov
     sequence, rank = np.indices(found.exponents.shape) + 1
-    arrays = (sequence, rank, found.exponents, found.standard_errors, found.trusted)
-    return columns, transposed(each.ravel() for each in arrays)
+    return table_rows(
+        sequence=sequence,
+        rank=rank,
+        exponent_nats_per_step=found.exponents,
+        standard_error=found.standard_errors,
+        trusted=found.trusted,
+    )
 
 
 def eigenvalues_rows(spectrum: Spectrum) -> Rows:
