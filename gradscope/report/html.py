@@ -87,7 +87,8 @@ def analysis_html(
     what moves with the lag, why, what to do, then every panel. ``terms`` are definitions by their
     names, ``progress`` is how training went.
     """
-    settings = analysis.settings
+    settings, history = analysis.settings, analysis.training
+    ended = [said for each in [history] if each and (said := words.training_sentence(each))]
     numbers = analysis_numbers(analysis, {"progress": progress} if progress else {})
     of_page = [name for name in ("values", "progress") if name in numbers["tables"]]
     if any(numbers["matrices"]):
@@ -109,7 +110,7 @@ def analysis_html(
     layers = _table(terminal.LAYER_TITLES, terminal.layer_rows(analysis))
     sections = {
         "whether": ("How much arrives, and why", [still, *first]),
-        "why": ("Why", bullet_list(why(analysis))),
+        "why": ("Why", bullet_list([*ended, *why(analysis)])),
         "advice": ("What to do", bullet_list(*advice(analysis))),
         "numbers": ("In numbers", _numbers(analysis)),
         "layers": (terminal.layers_title(analysis), layers),
@@ -145,7 +146,7 @@ def comparison_html(comparison: Comparison) -> str:
     """Return how far each network of a comparison reaches, and the profile pointed at, as HTML."""
     sections = {
         "whether": ("Reach", [_figure(name, *WORDS[name]) for name in ("reach", "profiles")]),
-        "numbers": ("In numbers", _rows(median_rows(comparison))),
+        "numbers": ("In numbers", _table(*median_rows(comparison))),
     }
     heads = words.comparison_headline(comparison), words.seeds_of(comparison)
     settings, made_by = comparison.analyses[0].settings.as_dict(), comparison_made_by(comparison)
@@ -163,18 +164,13 @@ def store_html(rows: StoreRows, summary: Summary, made_by: Mapping[str, Any]) ->
     panels.append(_figure("profiles", *WORDS["profiles"]))
     sections = {
         "whether": ("Where gradients vanish or explode", panels),
-        "numbers": ("In numbers", _rows(group_rows(summary))),
+        "numbers": ("In numbers", _table(*group_rows(summary))),
     }
     title = sweep_axes.finding(grid.measure, grid.panels, grid.x, grid.y, medians=grid.mixed)
     settings = shared_settings(rows)
     about = sweep_axes.subtitle(f"{len(rows.values)} cells", settings)
     made_by = {**made_by, "kind": "phase"}
     return whole_page(title, about, settings, made_by, sections, store_numbers(rows, grid))
-
-
-def _rows(table: Rows) -> str:
-    rows = ([number(v) if isinstance(v, float | None) else str(v) for v in r] for r in table[1])
-    return _table(table[0], rows)
 
 
 def whole_page(
@@ -223,12 +219,15 @@ def seen(page: str) -> str:
     return "\n".join(map(printable, page.split("\n")))
 
 
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table whose first column holds the names of the rows."""
+def _table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a table whose first column holds the names of the rows; nothing for no row."""
     heads = "".join(f'<th scope="col">{escape(title.replace("_", " "))}</th>' for title in titles)
     lines = "\n".join(
         f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        + "".join(
+            f"<td>{escape(number(v) if isinstance(v, float | None) else str(v))}</td>"
+            for v in cells
+        )
         + "</tr>"
         for name, *cells in rows
     )
@@ -240,17 +239,14 @@ def _numbers(analysis: Analysis) -> str:
     """Return the table of all stages, a column each."""
     stages = [words.stage_title(stage.name, analysis.training) for stage in analysis.stages]
     rows = [(title.strip() or "that is", *cells) for title, cells in terminal.stage_rows(analysis)]
-    ended = words.training_sentence(analysis.training) if analysis.training is not None else ""
-    warning = f'<p class="warning">{escape(ended)}</p>' if ended else ""
     notes = [terminal.measure_sentence(analysis), *verification_sentences(analysis)]
-    below = "\n".join(f"<p>{escape(each)}</p>" for each in notes)
-    return f"{warning}{_table(['quantity', *stages], rows)}\n{below}"
+    return _table(["quantity", *stages], rows) + bullet_list(notes)
 
 
 def _figure(name: str, title: str, reading: str, of: str = "") -> str:
     """Return a place for the script to draw in, under its title, and how to read it."""
     return (
-        f'<figure>\n<h3 id="{name}">{escape(title)}</h3>\n<div class="chart" role="img" '
+        f'<figure>\n<h3 id="{of or name}">{escape(title)}</h3>\n<div class="chart" role="img" '
         f'data-figure="{name}" data-of="{escape(of)}" aria-label="{escape(f"{title}. {reading}")}">'
         f"</div>\n<figcaption>{escape(reading)} </figcaption>\n</figure>"
     )

@@ -77,15 +77,14 @@ function ticks(low, high, most, log) {
 }
 
 // ---- Charts ----------------------------------------------------------------------------------
-/** A way through points, interrupted where a number is missing; at most some points a pixel. */
-function way(xs, ys, X, Y, most) {
-  const stride = Math.ceil(xs.length / most), last = xs.length - 1;
+/** A way through points, interrupted where a number is missing. */
+function way(xs, ys, X, Y) {
   let text = "", pen = "M";
-  for (let at = 0; at <= last; at = at < last ? Math.min(at + stride, last) : last + 1) {
+  xs.forEach((x, at) => {
     const fits = Number.isFinite(ys[at]);
-    if (fits) text += `${pen}${X(xs[at]).toFixed(1)} ${Y(ys[at]).toFixed(1)}`;
+    if (fits) text += `${pen}${X(x).toFixed(1)} ${Y(ys[at]).toFixed(1)}`;
     pen = fits ? "L" : "M";
-  }
+  });
   return text;
 }
 /** An SVG of a width, in whose units text keeps its size. */
@@ -121,9 +120,9 @@ function chart(host, { x, y, curves = [], under, over, at, pick, read, tall = 0.
   inside += line(left, H - bottom, W - right, H - bottom, "axis") + word((left + W - right) / 2, H - 6, x.label, MIDDLE);
   inside += word(2, 13, y.label, 'class="soft"') + `<g clip-path="url(#${host.id}-clip)">`;
   for (const { xs, ys, low, high, look, dots } of curves) {
-    if (low) inside += `<path class="band ${look}" d="${way([...xs, ...xs.slice().reverse()], [...low, ...high.slice().reverse()], X, Y, 4 * W)}"/>`;
+    if (low) inside += `<path class="band ${look}" d="${way([...xs, ...xs.slice().reverse()], [...low, ...high.slice().reverse()], X, Y)}"/>`;
     if (dots) xs.forEach((each, k) => { if (Number.isFinite(ys[k])) inside += dot(X(each), Y(ys[k]), 3.5, `dot ${look}`); });
-    else inside += `<path class="curve ${look}" d="${way(xs, ys, X, Y, 2 * W)}"/>`;
+    else inside += `<path class="curve ${look}" d="${way(xs, ys, X, Y)}"/>`;
   }
   if (at >= x.low && at <= x.high) inside += line(X(at), top, X(at), H - bottom, "lag");
   inside += "</g>" + (over ? over(box) : "");
@@ -136,8 +135,7 @@ function chart(host, { x, y, curves = [], under, over, at, pick, read, tall = 0.
   host.innerHTML = svg(W, H, `${inside}<line class="hair"/><text class="readout" x="${W - 4}" y="13" ${END}></text>`);
   const drawn = host.firstChild, hair = drawn.querySelector(".hair"), readout = drawn.querySelector(".readout");
   const place = (event) => {
-    const of = drawn.getBoundingClientRect(), scale = W / of.width;
-    const [px, py] = [(event.clientX - of.left) * scale, (event.clientY - of.top) * scale];
+    const of = drawn.getBoundingClientRect(), [px, py] = [event.clientX - of.left, event.clientY - of.top];
     const across = x.low + ((px - left) / (W - left - right)) * (x.high - x.low);
     const up = y.low + ((H - bottom - py) / (H - bottom - top)) * (y.high - y.low);
     return [Math.min(Math.max(across, x.low), x.high), Math.min(Math.max(up, y.low), y.high)];
@@ -147,8 +145,7 @@ function chart(host, { x, y, curves = [], under, over, at, pick, read, tall = 0.
       const k = xs.reduce((best, each, k) => (Math.abs(each - across) < Math.abs(xs[best] - across) ? k : best), 0);
       return [short(xs[k]), y.log ? power(ys[k]) : short(ys[k])];
     });
-    const said = read ? read(across, up) : texts.length ? `${texts[0][0]}: ${texts.map((each) => each[1]).join("; ")}` : "";
-    readout.textContent = said;
+    readout.textContent = read ? read(across, up) : texts.length ? `${texts[0][0]}: ${texts.map((each) => each[1]).join("; ")}` : "";
     for (const [name, v] of Object.entries({ x1: X(across), x2: X(across), y1: top, y2: H - bottom })) hair.setAttribute(name, v);
   };
   drawn.onclick = (event) => pick && pick(...place(event));
@@ -221,6 +218,7 @@ const curves = (name, { x, y, by, mark, words: said = [], dots, low, high, squar
       low: now && low ? of[low] : null, high: high && of[high],
       name: near !== null ? (now && by === "lag" ? `lag ${group}` : "") : by ? String(group) : up.length > 1 ? said[k] || each : staged && stages.length > 1 ? stages[g].title : "" }));
   });
+  drawn.sort((a, b) => (b.look === "pale") - (a.look === "pale")); // The one that is shown lies on top.
   let [a, b] = extent(drawn.flatMap((each) => [each.ys, ...(each.low ? [each.low, each.high] : [])]));
   let [c, d] = extent(drawn.map((each) => each.xs));
   if (!(a <= b)) [a, b] = [-1, 1];
