@@ -206,7 +206,10 @@ def whole_page(
         subject=escape(subject),
         provenance=escape(provenance_text(settings, made_by)),
         strip=STRIP if "stages" in numbers else "",
-        contents=" ".join(f'<a href="#{each}">{escape(shown[each][0])}</a>' for each in shown),
+        contents=" ".join(
+            f'<a href="#{each}">{escape(name.partition(" (")[0])}</a>'
+            for each, (name, _) in shown.items()
+        ),
         sections=body,
         island=island.replace("<", "\\u003c"),
         script=(package / "page.js").read_text("utf-8"),

@@ -155,7 +155,7 @@ function chart(host, { x, y, curves = [], under, over, at, pick, read, tall = 0.
 function rows(host, { x, lines, pick }) {
   if (!lines.length) return;
   const W = Math.max(host.clientWidth, 200), longest = Math.max(...lines.map((each) => each.name.length));
-  const left = Math.min(14 + 6.4 * longest, W * 0.44), right = 20 + 6.8 * Math.max(...lines.map((each) => each.text.length));
+  const left = Math.min(14 + 7 * longest, W * 0.44), right = 20 + 6.8 * Math.max(...lines.map((each) => each.text.length));
   const X = (v) => left + ((Math.min(v, x.high) - x.low) / (x.high - x.low || 1)) * (W - left - right);
   const H = 26 * lines.length + 44, fits = Math.floor((left - 14) / 6.2);
   let inside = "";
@@ -166,7 +166,7 @@ function rows(host, { x, lines, pick }) {
     if (Number.isFinite(to)) inside += rect(X(Math.min(from, to)), y + 2, Math.abs(X(to) - X(from)), 16, `bar ${look}`);
     for (const v of dots) inside += dot(X(v), y + 10, 3.5, `dot ${look}`);
     if (Number.isFinite(tick)) inside += line(X(tick), y - 1, X(tick), y + 21, "tick");
-    inside += word(Math.max(X(Math.max(from, to ?? 0, ...dots)), X(0)) + 8, y + 14, each.text, `class="${bold ? "bold" : ""}"`) + "</g>";
+    inside += word(Math.max(X(Math.max(from, to || 0, ...dots)), X(0)) + 8, y + 14, each.text, `class="${bold ? "bold" : ""}"`) + "</g>";
   });
   if (x.low <= 0) inside += line(X(0), 2, X(0), H - 36, "axis");
   host.innerHTML = svg(W, H, inside + word((left + W - right) / 2, H - 5, x.label, MIDDLE));
@@ -288,7 +288,7 @@ const FIGURES = {
         }
         if (held) inside += word(needs - 6, bottom - 10, now.gap, `class="needs" ${END}`);
         if (!now.mark) return inside;
-        const [lag, text] = now.mark, x = X(lag), y = Y(shown.log10_median[lag - 1]), room = x - left > 7 * text.length;
+        const [lag, text] = now.mark, x = X(lag), y = Math.min(Y(shown.log10_median[lag - 1]), bottom), room = x - left > 7 * text.length;
         const falls = now.regime !== "exploding", down = bottom - (held ? 30 : 10), look = `class="name ${now.regime}"`;
         if (falls && !room) inside += line(x, y, left + 40, down - 13, "leader") + word(left + 8, down, text, look);
         else inside += word(x + (falls ? -8 : 10), y + 22, text, `${look} ${falls ? END : ""}`);

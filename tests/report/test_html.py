@@ -19,7 +19,7 @@ import gradscope
 from gradscope.analysis.archive import archive_bytes
 from gradscope.analysis.details import first_sequences
 from gradscope.analysis.imported.resolve import settings_of_weights
-from gradscope.analysis.results import Analysis
+from gradscope.analysis.results import Analysis, Comparison
 from gradscope.arrays import LN_10, plain
 from gradscope.diagnosis.growth import terms_of
 from gradscope.jacobians.cell_chain import cell_chain
@@ -293,6 +293,19 @@ def test_the_report_carries_its_settings(analysis: Analysis, report: str, tmp_pa
 
 def test_the_same_analysis_gives_the_same_report(analysis: Analysis, report: str) -> None:
     assert analysis_html(analysis) == report
+
+
+def test_a_browser_shows_every_kind_of_analysis(
+    analyses: dict[str, Analysis], tmp_path: Path
+) -> None:
+    pages = {kind: (360, analysis_html(each), LOOK) for kind, each in analyses.items()}
+    pages["all"] = (360, comparison_html(Comparison(tuple(analyses.values()))), LOOK)
+
+    found = shown(pages, tmp_path)
+
+    assert max(each["needed"] for each in found.values()) <= 360
+    for name, (_, page, _) in pages.items():
+        assert found[name]["drawn"] == page.count("data-figure=")
 
 
 @pytest.mark.parametrize("dark", [(), ("--force-dark-mode",)])
