@@ -421,7 +421,8 @@ POINT = """(() => {
     drawn.dispatchEvent(new PointerEvent("pointermove", at));
   }
   const drawn = hosts.filter((host) => host.querySelector("svg")).length;
-  return { first, then: state.cell, changed: before !== curve(), drawn, hosts: hosts.length };
+  const held = { then: state.cell, hash: location.hash };
+  return { first, ...held, changed: before !== curve(), drawn, hosts: hosts.length };
 })()"""
 
 
@@ -445,5 +446,6 @@ def test_pages_of_many_networks_show_the_profile_of_the_one_pointed_at(tmp_path:
     assert [found[each]["drawn"] for each in pages] == [found[each]["hosts"] for each in pages]
     assert (found["compared"]["first"], found["compared"]["then"]) == (0, 2)
     assert found["stored"]["then"] == 5
+    assert [found[each]["hash"] for each in pages] == ["#cell=2", "#cell=5"]
     assert all(each["changed"] for each in found.values())
     assert read_provenance(tmp_path / "compared.html")["settings"]["hidden"] == 4

@@ -76,6 +76,10 @@ def used(found: Browser, page: Path, analysis: Analysis) -> None:
     found.run("new Promise((done) => { onhashchange = done; location.hash = 'lag=4&stage=0'; })")
     assert [found.run(STATE)[name] for name in ("lag", "stage")] == [4, 0]
 
+    found.run("document.querySelector('dfn').focus()")
+    tip = "getComputedStyle(document.querySelector('dfn'), '::after').content"
+    assert found.run(tip) != "none"
+    assert found.run("document.querySelector('dfn').dataset.says") == "slopes near 0"
     found.point("[data-figure=profile] svg")
     assert found.run("document.querySelector('[data-figure=profile] .readout').textContent")
     found.click("[data-figure=profile] svg")

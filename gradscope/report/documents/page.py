@@ -140,8 +140,8 @@ def _singular_values(analysis: Analysis) -> dict[str, Rows]:
     if not lags.size:
         return {}
     values = singular_values(chain, lags).log_values[:, 0] / LN_10
-    place, rank = np.indices(values.shape)
-    return {"values": table_rows(lag=lags[place], rank=rank + 1, log10_singular_value=values)}
+    at = np.indices(values.shape)
+    return {"values": table_rows(lag=lags[at[0]], rank=at[1] + 1, log10_singular_value=values)}
 
 
 def comparison_numbers(comparison: Comparison) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import Memory, Spectrum
 from gradscope.analysis.fields import QUANTILES, Field, stage_fields
 from gradscope.analysis.results import SLOPE_EDGES, Analysis, Comparison, Stage
-from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
+from gradscope.arrays import LN_10, FloatArray, IntArray, plain, quantiles
 from gradscope.diagnosis.growth import terms_of
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
@@ -248,10 +248,10 @@ def causes_rows(analysis: Analysis) -> Rows:
 def gradient_rows(analysis: Analysis) -> Rows:
     """Return one row per stage and time step."""
     rows = [
-        [str(stage.name), step, value if np.isfinite(value) else None]
+        [str(stage.name), step, value]
         for stage in analysis.stages
         if stage.gradient is not None
-        for step, value in enumerate((stage.gradient.log_by_step / LN_10).tolist())
+        for step, value in enumerate(plain(stage.gradient.log_by_step / LN_10))
     ]
     return ("stage", "step", "log10_norm"), rows
 
