@@ -4,16 +4,22 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gradscope.analysis.results import Analysis
+from gradscope.arrays import FloatArray, quantiles
+from gradscope.diagnosis.thresholds import Thresholds
+from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.names import ColumnWidth
 from gradscope.report.figures import pages, style
 from gradscope.report.figures.panels import HERO, PANELS, REPORT, Band, Panel, View
 from gradscope.report.figures.profile_panels import (
     causes_panel,
+    draw_curve,
     hero_profile,
     strip,
 )
-from gradscope.report.figures.style import GREY
+from gradscope.report.figures.style import BLUE, GREY, Look
 from gradscope.report.figures.time_panels import training_panel
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.words.captions import lyapunov_sentence
@@ -23,6 +29,25 @@ from gradscope.report.words.numbers import count, number
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.gridspec import SubplotSpec
+
+
+def profile_picture(
+    norms: LagNorms, threshold: float, log_bound: FloatArray | None = None
+) -> bytes:
+    """Return a lag profile as the bytes of a PNG, in the corridor from the ``threshold`` of σ_max
+    below which it has vanished; with ``log_bound`` (L,) in nats where there is one.
+    """
+    about = f"{norms.lags.size} lags, {norms.log_norms.shape[1]} sequences"
+    figure = pages.new_page("Gradient that arrives, by lag", about)
+    axes = figure.add_subplot()
+    style.dress(axes, style.LAG, style.SIGMA_MAX)
+    style.show_corridor(axes, threshold, Thresholds().exploding)
+    axes.set_xlim(0.0, float(norms.lags[-1]))
+    look: Look = {"color": BLUE, "linewidth": 2.2}
+    draw_curve(axes, norms.lags, quantiles(norms.log_norms, (0.5,))[0], "median", look, to=True)
+    if log_bound is not None and np.isfinite(log_bound).all():
+        draw_curve(axes, norms.lags, log_bound, "bound", {"color": GREY, "linestyle": ":"})
+    return pages.picture_bytes(figure, ".png", {}, pages.BY_HAND)
 
 
 WORDS_ACROSS = 36

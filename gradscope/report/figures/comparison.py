@@ -7,13 +7,13 @@ seed, a tick at the lag that is needed, and the numbers beside them.
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gradscope.analysis.results import Analysis, Comparison
 from gradscope.names import Regime
-from gradscope.report.documents.rows import file_of, median_reach, middle
+from gradscope.report.documents.rows import comparison_made_by, file_of, median_reach, middle
 from gradscope.report.figures import pages, style
 from gradscope.report.figures.profile_panels import strip
 from gradscope.report.figures.style import FAINT, GREY, INK, VERMILLION, Look
@@ -44,20 +44,10 @@ Group = tuple[Analysis, ...]
 """The seeds of one network at one length."""
 
 
-def comparison_made_by(comparison: Comparison) -> dict[str, Any]:
-    """Return the command that made a comparison: its axes and seeds, or its files."""
-    every, files = comparison.analyses, list(map(file_of, comparison.analyses))
-    if files[0] is not None:
-        return {"command": "compare", "files": files}
-    names = ("cell", "activation", "steps")
-    axes = {n: list(dict.fromkeys(e.settings.as_dict()[n] for e in every)) for n in names}
-    return {"command": "compare", **axes, "seeds": len({e.settings.seed for e in every})}
-
-
 def comparison_picture(comparison: Comparison, suffix: str) -> bytes:
     """Return the picture of ``compare`` as the bytes of a ``.png``, ``.svg`` or ``.pdf``."""
-    settings, figure = comparison.analyses[0].settings, comparison_figure(comparison)
-    return pages.picture_bytes(figure, suffix, settings.as_dict(), comparison_made_by(comparison))
+    settings, made_by = comparison.analyses[0].settings.as_dict(), comparison_made_by(comparison)
+    return pages.picture_bytes(comparison_figure(comparison), suffix, settings, made_by)
 
 
 def comparison_figure(comparison: Comparison) -> "Figure":
