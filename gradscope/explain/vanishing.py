@@ -18,6 +18,7 @@ from gradscope.diagnosis.theory import log_spectral_norm
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, elman_chain
 from gradscope.model.activations import ACTIVATIONS
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, InitializerName
@@ -41,8 +42,11 @@ class ProductLesson:
     factors' logarithms, ``log_bound`` (L,) that of the bound, all in nats. ``horizon`` is the first
     lag at which σ_max is below ``THRESHOLD``; ``zero_lag`` and ``infinite_lag`` the first at which
     the product in float64 is exactly zero, or no longer finite; None where there is none.
+    ``params`` and ``inputs`` (T,) are of the network.
     """
 
+    params: ElmanParameters
+    inputs: FloatArray
     activation: ActivationName
     slope_ceiling: float
     log_weight_norm: float
@@ -85,10 +89,13 @@ def product_lessons(
         params = initialize(
             rng, (1, hidden, 1), activation=name, scheme=InitializerName.ORTHOGONAL, gain=gain
         )
-        chain = elman_chain(params, unroll(params, rng.standard_normal((steps, 1, 1))))
+        inputs = rng.standard_normal((steps, 1, 1))
+        chain = elman_chain(params, unroll(params, inputs))
         found = diagnose(chain)
         factors = np.array([log_spectral_norm(chain.jacobian(t)[0]) for t in range(steps, 0, -1)])
         lesson = ProductLesson(
+            params,
+            inputs[:, 0, 0],
             name,
             ACTIVATIONS[name].slope_ceiling,
             log_spectral_norm(params.recurrent_weights),

@@ -111,7 +111,7 @@ def analysis_html(
     if command == "spectrum":
         answer = f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}"
     heads = answer, words.describe(settings, analysis), settings.as_dict(), {"command": command}
-    return _page(*heads, sections, numbers, terms)
+    return whole_page(*heads, sections, numbers, terms)
 
 
 def trial_html(trial: Trial) -> str:
@@ -129,7 +129,7 @@ def trial_html(trial: Trial) -> str:
     numbers = {"tables": {"trial": table(*trial_rows(trial))}}
     heads = trial_words.trial_answer(trial), trial_words.trial_about(trial)
     settings = trial.plan.settings.as_dict()
-    return _page(*heads, settings, trial_made_by(trial), sections, numbers)
+    return whole_page(*heads, settings, trial_made_by(trial), sections, numbers)
 
 
 def comparison_html(comparison: Comparison) -> str:
@@ -150,7 +150,7 @@ def comparison_html(comparison: Comparison) -> str:
         compared = {name: list(dict.fromkeys(each[name] for each in every)) for name in axes}
         compared = {**compared, "seeds": len({each["seed"] for each in every})}
     made_by = {"command": "compare", **compared}
-    return _page(*heads, every[0], made_by, sections, comparison_numbers(comparison))
+    return whole_page(*heads, every[0], made_by, sections, comparison_numbers(comparison))
 
 
 def store_html(rows: StoreRows, summary: Summary, made_by: Mapping[str, Any]) -> str:
@@ -168,7 +168,7 @@ def store_html(rows: StoreRows, summary: Summary, made_by: Mapping[str, Any]) ->
     }
     title = f"{', '.join(grid.panels)} over {grid.x.name} and {grid.y.name}".replace("_", " ")
     heads = title, f"{len(rows.values)} cells", shared_settings(rows), {**made_by, "kind": "phase"}
-    return _page(*heads, sections, store_numbers(rows, grid))
+    return whole_page(*heads, sections, store_numbers(rows, grid))
 
 
 def _rows(table: Rows) -> str:
@@ -178,7 +178,7 @@ def _rows(table: Rows) -> str:
     return _table(table[0], (list(map(cell, row)) for row in table[1]))
 
 
-def _page(
+def whole_page(
     title: str,
     subject: str,
     settings: Mapping[str, Any],
@@ -186,9 +186,10 @@ def _page(
     sections: Mapping[str, tuple[str, Sequence[str]]],
     numbers: Mapping[str, Any],
     terms: Mapping[str, str] = MappingProxyType({}),
+    scripts: Sequence[str] = ("page.js",),
 ) -> str:
     """Return the page: sections by their identity, a title and what it holds (figures: a list).
-    The first place of each of the ``terms`` shows its definition.
+    The first place of each of the ``terms`` shows its definition; ``scripts`` draw it.
     """
     package = files("gradscope.report")
     shown = {each: words for each, words in sections.items() if words[1]}
@@ -212,7 +213,7 @@ def _page(
         contents=" ".join(f'<a href="#{each}">{escape(shown[each][0])}</a>' for each in shown),
         sections=body,
         island=island.replace("<", "\\u003c"),
-        script=(package / "page.js").read_text("utf-8"),
+        script="".join((package / each).read_text("utf-8") for each in scripts),
     )
     return seen(page)
 

@@ -387,7 +387,7 @@ const FIGURES = {
 // ---- The lag, the address, the clicks --------------------------------------------------------
 const hosts = [...document.querySelectorAll("[data-figure]")];
 hosts.forEach((host, at) => { host.id = `chart-${at}`; });
-const longest = TABLES.profile ? extent([TABLES.profile.lag])[1] : 1;
+let longest = TABLES.profile ? extent([TABLES.profile.lag])[1] : 1;
 function draw() {
   for (const host of hosts) (FIGURES[host.dataset.figure] || curves(host.dataset.figure))(host);
 }
@@ -433,7 +433,7 @@ if (stages.length) {
 }
 const asked = () => mapped(Object.fromEntries(new URLSearchParams(location.hash.slice(1))), Number);
 const start = stages.length ? { lag: (stages[state.stage].mark || [longest])[0] } : {};
-set({ ...start, ...asked() });
+addEventListener("DOMContentLoaded", () => set({ ...start, ...asked() })); // After a lesson's own script.
 addEventListener("hashchange", () => set(location.hash.includes("lag=") ? asked() : {}));
 addEventListener("resize", draw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
