@@ -12,11 +12,12 @@ from gradscope.arrays import LN_10, plain
 from gradscope.diagnosis.theory import log_spectral_norm
 from gradscope.explain.backprop import BackpropLesson
 from gradscope.explain.bptt import MAX_STEPS, BpttLesson, draw_bptt_lesson
-from gradscope.explain.vanishing import THRESHOLD, ProductLesson
+from gradscope.explain.vanishing import THRESHOLD, ProductLesson, draw_network
+from gradscope.model.elman import ElmanParameters
 from gradscope.names import ActivationName
 from gradscope.report.figures import pages, style
 from gradscope.report.figures.profile_panels import TIMES_SHOWN, draw_curve, draw_states
-from gradscope.report.figures.style import BLUE, VERMILLION, Look
+from gradscope.report.figures.style import BLUE, GREY, VERMILLION, Look
 from gradscope.report.html import whole_page
 from gradscope.report.provenance.recipe import in_full
 from gradscope.report.terminal.table import Page
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Held = dict[str, Any]
-Edge = tuple[str, str, str, float]
-"""The later node, the earlier one, words, and how much arrives, 1 or less."""
 
 
 def lesson_file(page: Page, lesson: Any, made_by: Mapping[str, Any], suffix: str) -> bytes:
@@ -62,80 +61,69 @@ def backprop_numbers(lesson: BackpropLesson, _: Mapping[str, Any]) -> Held:
 
 def bptt_numbers(lesson: BpttLesson, made_by: Mapping[str, Any]) -> Held:
     """Return it for BPTT, with what ``draw_bptt_lesson`` feeds the network for each T."""
-    params, phi = lesson.params, list(map(str, ActivationName))
-    drawn = [
-        draw_bptt_lesson(steps, params.sizes[1], seed=made_by["seed"])
-        for steps in range(1, MAX_STEPS + 1)
-    ]
+    params, phi, every = lesson.params, list(map(str, ActivationName)), range(1, MAX_STEPS + 1)
+    runs = (draw_bptt_lesson(n, params.sizes[1], seed=made_by["seed"]) for n in every)
     sequences = [
-        (each.trajectory.inputs.ravel(), each.targets.values.ravel(), each.trajectory.hidden[0, 0])
-        for each in drawn
+        (run.trajectory.inputs.ravel(), run.targets.values.ravel(), run.trajectory.hidden[0, 0])
+        for run in runs
     ]
     start = {"T": len(lesson.steps), "phi": phi.index(params.activation.name), "gain": 1.0}
-    weights = {"U": params.input_weights[:, 0], "W": params.recurrent_weights}
-    weights["V"] = params.output_weights[0]
-    return {"lesson": {"start": start, **weights, "sequences": sequences, "words": {"phi": phi}}}
+    held = {"start": start, "V": params.output_weights[0], "sequences": sequences, "phi": phi}
+    return {"lesson": {**held, **_network(params)}}
 
 
 def vanishing_numbers(lesson: Sequence[ProductLesson], made_by: Mapping[str, Any]) -> Held:
     """Return it for the products: two stages, of which the script computes the profiles."""
-    params, gain = lesson[0].params, made_by["gain"]
-    weights = {"U": params.input_weights[:, 0], "W": params.recurrent_weights / gain}
-    start = {"T": made_by["steps"], "gain": gain}
-    return {
-        "lesson": {"start": start, **weights, "inputs": lesson[0].inputs},
-        "stages": [
-            {"name": each.activation, "title": each.activation, "ceiling": each.slope_ceiling}
-            for each in lesson
-        ],
-        "tables": {"profile": {"lag": [made_by["steps"]]}},
-        "threshold": np.log10(THRESHOLD),
-    }
+    steps, gain = made_by["steps"], made_by["gain"]
+    params, inputs = draw_network(steps, made_by["hidden"], 1.0, made_by["seed"])
+    stages = [
+        {"name": each.activation, "title": each.activation, "ceiling": each.slope_ceiling}
+        for each in lesson
+    ]
+    held = {"start": {"T": steps, "gain": gain}, "inputs": inputs.ravel(), **_network(params)}
+    tables = {"profile": {"lag": [steps]}}
+    threshold = np.log10(THRESHOLD)
+    return {"lesson": held, "stages": stages, "tables": tables, "threshold": threshold}
+
+
+def _network(params: ElmanParameters) -> Held:
+    return {"U": params.input_weights[:, 0], "W": params.recurrent_weights}
 
 
 def draw_backprop(figure: "Figure", lesson: BackpropLesson) -> None:
     """Draw the graph: values, derivatives, and the local derivative on each edge."""
     places = {"x": (0.0, 1.0), "y": (0.0, 0.5), "z": (0.0, 0.0), "p": (0.5, 0.75), "f": (1.0, 0.4)}
-    nodes = {
-        name: (place, f"{name} = {number(lesson.values[name])}",
-               f"∂f/∂{name} = {number(lesson.adjoints[name])}")
-        for name, place in places.items()
-    }  # fmt: skip
-    _draw_graph(figure, nodes, [(e.later, e.earlier, number(e.slope), 1.0) for e in lesson.edges])
+    axes = figure.add_subplot(xlim=(-0.1, 1.1), ylim=(-0.1, 1.1))
+    axes.set_axis_off()
+    for edge in lesson.edges:
+        (x, y), (a, b) = ends = places[edge.earlier], places[edge.later]
+        arrow: Look = {"arrowstyle": "-|>", "linewidth": 1.6, "shrinkA": 34, "shrinkB": 34}
+        axes.annotate("", *ends, arrowprops={**arrow, "color": BLUE})
+        middle = (x + a) / 2.0, (y + b) / 2.0
+        style.write(axes, number(edge.slope), middle, (0, 6), color=BLUE, ha="center")
+    for name, place in places.items():
+        value, adjoint = number(lesson.values[name]), number(lesson.adjoints[name])
+        style.write(axes, f"{name} = {value}", place, ha="center", weight="bold", size=11)
+        style.write(axes, f"∂f/∂{name} = {adjoint}", place, (0, -13), color=BLUE, ha="center")
 
 
 def draw_bptt(figure: "Figure", lesson: BpttLesson) -> None:
-    """Draw the net over time, fainter where less arrives, and what each path adds."""
+    """Draw the net over time, fainter where less arrives, and below it what each path adds."""
     last = lesson.steps[-1]
-    t, edges = last.step, [("E", f"h{last.step}", "", 1.0)]
-    nodes = {"E": ((1.0, 1.0), f"$E_{t}$", ""), "h0": ((0.0, 0.6), "$h_0$", "")}
-    for term, weight in zip(last.terms, last.weights.tolist(), strict=True):
-        k, share = term.earlier, percent(round(weight, 2))
-        nodes[f"h{k}"] = (k / t, 0.6), f"$h_{k}$", ""
-        nodes[f"x{k}"] = (k / t, 0.1), f"$x_{k}$", f"adds {share}"
-        arrives = 1.0 - log_spectral_norm(term.transport) / np.log(THRESHOLD)
-        edges += [(f"h{k}", f"x{k}", "", arrives), (f"h{k}", f"h{k - 1}", "", arrives)]
-    _draw_graph(figure, nodes, edges)
-
-
-def _draw_graph(
-    figure: "Figure",
-    nodes: Mapping[str, tuple[tuple[float, float], str, str]],
-    edges: Sequence[Edge],
-) -> None:
-    axes = figure.add_subplot(xlim=(-0.1, 1.1), ylim=(-0.1, 1.1))
-    axes.set_axis_off()
-    middle: Look = {"ha": "center", "va": "center"}
-    for later, earlier, words, strength in edges:
-        ends = nodes[earlier][0], nodes[later][0]
-        arrow: Look = {"arrowstyle": "-|>", "linewidth": 1.6, "shrinkA": 30, "shrinkB": 30}
-        arrow |= {"color": BLUE, "alpha": float(np.clip(strength, 0.12, 1.0))}
-        axes.annotate("", *ends, arrowprops=arrow)
-        between = float(np.mean([x for x, _ in ends])), float(np.mean([y for _, y in ends]))
-        style.write(axes, words, between, (0, 9), color=BLUE, **middle)
-    for place, words, below in nodes.values():
-        style.write(axes, words, place, (0, 4), weight="bold", size=12, **middle)
-        style.write(axes, below, place, (0, -10), color=BLUE, **middle)
+    t, lags = last.step, np.arange(last.step + 1)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+    sizes = [log_spectral_norm(each.transport) for each in last.terms]
+    draw_states(above, lags, np.array([*sizes, sizes[-1]]), THRESHOLD, 1.0 / THRESHOLD)
+    below.bar(lags[:-1], last.weights, 0.5, color=BLUE)
+    below.axhline(0.0, color=GREY, linewidth=0.6)
+    below.set(xlim=(t + 0.4, -0.6))
+    below.margins(y=0.15)
+    below.set_axis_off()
+    for lag, weight in enumerate([*last.weights.tolist(), None]):
+        style.write(above, f"$h_{t - lag}$", (lag, 0.0), (0, -14), ha="center")
+        if weight is not None:
+            text = f"$x_{t - lag}$ adds {percent(round(weight, 2))}"
+            style.write(below, text, (lag, max(weight, 0.0)), (0, 4), ha="center")
 
 
 def draw_vanishing(figure: "Figure", lesson: Sequence[ProductLesson]) -> None:

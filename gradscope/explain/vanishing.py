@@ -42,11 +42,8 @@ class ProductLesson:
     factors' logarithms, ``log_bound`` (L,) that of the bound, all in nats. ``horizon`` is the first
     lag at which σ_max is below ``THRESHOLD``; ``zero_lag`` and ``infinite_lag`` the first at which
     the product in float64 is exactly zero, or no longer finite; None where there is none.
-    ``params`` and ``inputs`` (T,) are of the network.
     """
 
-    params: ElmanParameters
-    inputs: FloatArray
     activation: ActivationName
     slope_ceiling: float
     log_weight_norm: float
@@ -74,6 +71,15 @@ def check_lesson(steps: int, hidden: int, gain: float, seed: int, most: tuple[in
         raise SettingError(f"--seed is {seed}; choose 0 or more")
 
 
+def draw_network(
+    steps: int, hidden: int, gain: float, seed: int, name: ActivationName = ActivationName.TANH
+) -> tuple[ElmanParameters, FloatArray]:
+    """Return an orthogonal network and its inputs (T,1,1), the same for every activation."""
+    rng, scheme = np.random.default_rng(seed), InitializerName.ORTHOGONAL
+    params = initialize(rng, (1, hidden, 1), activation=name, scheme=scheme, gain=gain)
+    return params, rng.standard_normal((steps, 1, 1))
+
+
 def product_lessons(
     steps: int = 600, hidden: int = 8, gain: float = 1.0, seed: int = 0
 ) -> tuple[ProductLesson, ...]:
@@ -85,17 +91,11 @@ def product_lessons(
     check_lesson(steps, hidden, gain, seed, (MAX_STEPS, MAX_UNITS))
     lessons = []
     for name in (ActivationName.TANH, ActivationName.SIGMOID):
-        rng = np.random.default_rng(seed)
-        params = initialize(
-            rng, (1, hidden, 1), activation=name, scheme=InitializerName.ORTHOGONAL, gain=gain
-        )
-        inputs = rng.standard_normal((steps, 1, 1))
+        params, inputs = draw_network(steps, hidden, gain, seed, name)
         chain = elman_chain(params, unroll(params, inputs))
         found = diagnose(chain)
         factors = np.array([log_spectral_norm(chain.jacobian(t)[0]) for t in range(steps, 0, -1)])
         lesson = ProductLesson(
-            params,
-            inputs[:, 0, 0],
             name,
             ACTIVATIONS[name].slope_ceiling,
             log_spectral_norm(params.recurrent_weights),

@@ -54,7 +54,7 @@ const COMPUTE = {
   },
   bptt() {
     const { T } = state, [inputs, targets, first] = LESSON.sequences[T - 1], { V } = LESSON, nodes = { E: [1, 0, `E_${T}`], h0: [0, 0.5, "h_0"] };
-    const { states, slopes } = unroll(0, LESSON.words.phi[state.phi], inputs, first), end = 2 * (inner(V, states[T]) - targets[T - 1]);
+    const { states, slopes } = unroll(0, LESSON.phi[state.phi], inputs, first), end = 2 * (inner(V, states[T]) - targets[T - 1]);
     const paths = Array.from({ length: T }, (_, back) => {
       const k = T - back, n = V.length, tile = back ? matrixAt(0, back) : { n, exponent: 0, values: V.flatMap((_, i) => V.map((_, j) => +(i === j))) };
       const adjoint = V.map((_, j) => end * 2 ** tile.exponent * inner(V, V.map((_, i) => tile.values[i * n + j])));
@@ -106,17 +106,13 @@ FIGURES.graph = (host) => {
 
 // ---- The sliders and the paths ---------------------------------------------------------------
 const sliders = document.getElementById("sliders"), inputs = [...sliders.querySelectorAll("input")], buttons = document.getElementById("paths");
-for (const input of inputs) { // One that starts beyond an end reaches to there.
-  const value = LESSON.start[input.name];
-  Object.assign(input, { min: Math.min(input.min, value), max: Math.max(input.max, value) });
-}
 /** Takes changes, computes the lesson and draws it. */
 function choose(changes) {
   Object.assign(state, changes);
-  for (const input of inputs) {
-    const { name, min, max } = input, value = state[name] = Math.min(Math.max(state[name], min), max);
-    input.value = value;
-    input.nextSibling.textContent = LESSON.words?.[name] ? LESSON.words[name][value] : short(value);
+  for (const input of inputs) { // One that starts beyond an end reaches to there.
+    const { name } = input, start = LESSON.start[name], min = Math.min(input.min, start), max = Math.max(input.max, start);
+    Object.assign(input, { min, max, value: state[name] = Math.min(Math.max(state[name], min), max) });
+    input.nextSibling.textContent = name === "phi" ? LESSON.phi[state.phi] : short(state[name]);
   }
   found = COMPUTE[LESSON.name]();
   state.path = Math.min(state.path, found.paths.length - 1);
