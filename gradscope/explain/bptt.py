@@ -35,10 +35,6 @@ MAX_STEPS, MAX_UNITS = 8, 4
 """More terms or wider matrices do not fit a page."""
 
 
-DRAWING, FULL_PITCH = 68, 14
-"""Columns of the drawing of the net, and from state to state at most."""
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Term:
     """The term k of ∂E_t/∂W and ∂E_t/∂U, t = ``later``, k = ``earlier``.
@@ -77,9 +73,7 @@ class StepGradient:
         """What each term adds along ∂E_t/∂(W, U), in parts of it: their sum is 1 (0 where it is 0),
         and one is below 0 where it works against the others.
         """
-        terms = np.array(
-            [np.hstack([each.ravel() for each in t.share.values()]) for t in self.terms]
-        )
+        terms = np.array([np.hstack([*each.share.values()]).ravel() for each in self.terms])
         whole = terms.sum(axis=0)
         weights: FloatArray = terms @ whole / (whole @ whole or 1.0)
         return weights
@@ -133,21 +127,16 @@ class BpttLesson:
 
 
 def draw_bptt_lesson(
-    steps: int = 3,
-    hidden: int = 2,
-    activation: ActivationName = ActivationName.TANH,
-    seed: int = 0,
-    gain: float = 1.0,
+    steps: int = 3, hidden: int = 2, activation: ActivationName = ActivationName.TANH, seed: int = 0
 ) -> BpttLesson:
     """Take a random network apart, with one sequence that has a target at every step.
 
     One input, one output, biases 0, h_0 drawn from ±1/2, so that no term is zero; ``steps`` in
-    1 … 8, ``hidden`` in 1 … 4 and ``gain``, the factor on W, in (0, 100], else SettingError.
+    1 … 8 and ``hidden`` in 1 … 4, else SettingError.
     """
-    check_lesson(steps, hidden, gain, seed, (MAX_STEPS, MAX_UNITS))
+    check_lesson(steps, hidden, seed, (MAX_STEPS, MAX_UNITS))
     rng = np.random.default_rng(seed)
-    sizes, scheme = (1, hidden, 1), InitializerName.GAUSSIAN
-    params = initialize(rng, sizes, activation=activation, scheme=scheme, gain=gain)
+    params = initialize(rng, (1, hidden, 1), activation=activation, scheme=InitializerName.GAUSSIAN)
     inputs = rng.standard_normal((steps, 1, 1))
     targets = Targets(rng.standard_normal((steps, 1, 1)), np.ones(steps, dtype=np.bool_))
     first = rng.uniform(-0.5, 0.5, (1, hidden))
@@ -214,7 +203,7 @@ def bptt_page(lesson: BpttLesson) -> Page:
     weights_title = f"∂E_{t}/∂W = Σ_k (∂E_{t}/∂y_{t}) (∂y_{t}/∂h_{t}) (∂h_{t}/∂h_k) (∂⁺h_k/∂W), "
     held = "∂⁺h_k/∂W holds h_k−1 fixed; row i of φ′(a_k) h_k−1ᵀ is the derivative of unit i."
     sections: list[tuple[str, Sequence[str]]] = [
-        (f"The net over time, and the weight of each path from E_{t} back", unrolled_lines(last)),
+        (f"The net over time, and the weight of each path from E_{t} back", _unrolled_lines(last)),
         ("The network", network),
         ("Forward", _forward_lines(lesson)),
         (f"∂E_{t}/∂V = (∂E_{t}/∂y_{t}) h_{t}ᵀ: one term, no time in it", output),
@@ -234,19 +223,17 @@ def bptt_page(lesson: BpttLesson) -> Page:
     return Page(answer, [*sections, ("The general formula, over all steps", general)])
 
 
-def unrolled_lines(last: StepGradient) -> list[str]:
+def _unrolled_lines(last: StepGradient) -> list[str]:
     """Return the states over time, what arrives at each, and the weight of the path to it."""
     t, terms = last.step, last.terms[::-1]
-    wide = min(FULL_PITCH, DRAWING // (t + 1))
-    sizes = [number(float(np.linalg.norm(each.transport, 2)), 2) for each in terms]
-    weights = [percent(round(each, 2)) for each in last.weights[::-1].tolist()]
-    states = [f"h_{k} ◂".ljust(wide - 1, "─") + " " for k in range(t)]
+    wide = min(14, 68 // (t + 1))  # With the names of the rows, 80 columns.
+    sizes = (number(float(np.linalg.norm(each.transport, 2)), 2) for each in terms)
     rows = {
-        "states": [*states, f"h_{t} ◂ E_{t}"],
+        "states": [*(f"h_{k} ◂".ljust(wide - 1, "─") + " " for k in range(t)), f"h_{t} ◂ E_{t}"],
         "": ["", *[" ↑"] * t],
-        "inputs": ["", *(f"x_{k}" for k in range(1, t + 1))],
+        "inputs": ["", *(f"x_{each.earlier}" for each in terms)],
         "arrives": ["", *sizes],
-        "weight": ["", *weights],
+        "weight": ["", *(percent(round(each, 2)) for each in last.weights[::-1].tolist())],
     }
     lines = (name.ljust(8) + "".join(c.ljust(wide) for c in row) for name, row in rows.items())
     return [

@@ -58,15 +58,11 @@ class ProductLesson:
     infinite_lag: int | None
 
 
-def check_lesson(steps: int, hidden: int, gain: float, seed: int, most: tuple[int, int]) -> None:
-    """Raise SettingError if what is drawn for a lesson, of at ``most`` so many steps and units,
-    would not fit a page or would take long.
-    """
+def check_lesson(steps: int, hidden: int, seed: int, most: tuple[int, int]) -> None:
+    """Raise SettingError if a lesson with ``most`` so many steps and units cannot be drawn."""
     for flag, value, limit in (("steps", steps, most[0]), ("hidden", hidden, most[1])):
         if not 1 <= value <= limit:
             raise SettingError(f"--{flag} is {value}; choose 1 to {limit}")
-    if not 0.0 < gain <= MAX_GAIN:
-        raise SettingError(f"--gain is {gain}; choose a number above 0, at most {MAX_GAIN:g}")
     if seed < 0:
         raise SettingError(f"--seed is {seed}; choose 0 or more")
 
@@ -88,7 +84,9 @@ def product_lessons(
     ``steps`` in 1 … 1000, ``hidden`` in 1 … 32, else SettingError. W is orthogonal times ``gain``
     in (0, 100], so that σ_max(W) is the gain; the one sequence of inputs is N(0, 1).
     """
-    check_lesson(steps, hidden, gain, seed, (MAX_STEPS, MAX_UNITS))
+    check_lesson(steps, hidden, seed, (MAX_STEPS, MAX_UNITS))
+    if not 0.0 < gain <= MAX_GAIN:
+        raise SettingError(f"--gain is {gain}; choose a number above 0, at most {MAX_GAIN:g}")
     lessons = []
     for name in (ActivationName.TANH, ActivationName.SIGMOID):
         params, inputs = draw_network(steps, hidden, gain, seed, name)

@@ -31,9 +31,9 @@ function logSize({ n, values, exponent }) {
   const trace = (a) => a.reduce((sum, each, at) => sum + (at % (n + 1) ? 0 : each), 0);
   const gram = times(values, values.map((_, at) => values[(at % n) * n + Math.floor(at / n)]));
   let many = gram;
-  for (let k = 0; k < 40 && trace(many) > 0; k++) {
-    const size = trace(many);
-    many = times(many.map((each) => each / size), many.map((each) => each / size));
+  for (let k = 0; k < 40; k++) {
+    const scaled = many.map((each) => each / (trace(many) || 1));
+    many = times(scaled, scaled);
   }
   return trace(gram) > 0 ? Math.log10(trace(times(gram, many)) / trace(many)) / 2 + exponent * Math.log10(2) : -Infinity;
 }
@@ -43,14 +43,13 @@ const COMPUTE = {
   backprop() {
     const { x, y, z } = state, p = x - y, slopes = { fp: z, fz: p, px: 1, py: -1 }, adjoints = { f: 1, p: z, z: p, x: z, y: -z };
     const places = { x: [0, 0], y: [0, 0.5], z: [0, 1], p: [0.5, 0.25], f: [1, 0.6] }, values = { x, y, z, p, f: p * z };
-    const nodes = mapped(places, (place) => place);
-    for (const name of "xyzpf") nodes[name].push(`${name} = ${short(values[name])}`, `∂f/∂${name} = ${short(adjoints[name])}`);
+    for (const name of "xyzpf") places[name].push(`${name} = ${short(values[name])}`, `∂f/∂${name} = ${short(adjoints[name])}`);
     const paths = ["fpx", "fpy", "fz"].map((way) => {
       const edges = [...way].slice(1).map((earlier, k) => way[k] + earlier), last = way[way.length - 1];
       const product = `${edges.map(([v, u]) => `∂${v}/∂${u}`).join(" · ")} = ${edges.map((each) => short(slopes[each])).join(" · ")}`;
       return { name: [...way].join(" ← "), way: edges, text: `∂f/∂${last}: ${product}${edges.length > 1 ? ` = ${short(adjoints[last])}` : ""}` };
     });
-    return { values, adjoints, nodes, edges: Object.entries(slopes).map(([[v, u], slope]) => [v, u, short(slope), 1]), paths, tall: 200 };
+    return { values, adjoints, nodes: places, edges: Object.entries(slopes).map(([[v, u], slope]) => [v, u, short(slope), 1]), paths, tall: 200 };
   },
   bptt() {
     const { T } = state, [inputs, targets, first] = LESSON.sequences[T - 1], { V } = LESSON, nodes = { E: [1, 0, `E_${T}`], h0: [0, 0.5, "h_0"] };

@@ -12,9 +12,10 @@ import pytest
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.theory import log_spectral_norm
 from gradscope.explain.backprop import backprop_lesson, backprop_page
-from gradscope.explain.bptt import bptt_page, draw_bptt_lesson
+from gradscope.explain.bptt import BpttLesson, bptt_lesson, bptt_page, draw_bptt_lesson
 from gradscope.explain.shown import lesson_file
 from gradscope.explain.vanishing import product_lessons, vanishing_page
+from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName
 from tests.report.test_html import LOOK, WIDTHS, read, shown
 
@@ -33,6 +34,14 @@ def pages() -> dict[str, str]:
         "vanishing": (vanishing_page(products), products, PRODUCTS),
     }
     return {name: lesson_file(*each, ".html").decode() for name, each in made.items()}
+
+
+def with_gain(lesson: BpttLesson, gain: float) -> BpttLesson:
+    """Return the lesson of the same sequence with a factor on W."""
+    params, run = lesson.params, lesson.trajectory
+    weights = {**dict(params.weights()), "recurrent_weights": gain * params.recurrent_weights}
+    scaled = params.with_weights(weights)
+    return bptt_lesson(scaled, unroll(scaled, run.inputs, run.hidden[0]), lesson.targets)
 
 
 def chosen(pages: dict[str, str], wanted: dict[str, tuple[list[Any], str]], folder: Path) -> Any:
@@ -70,7 +79,8 @@ def test_a_page_computes_what_the_library_does_to_nine_digits(
         assert adjoints == pytest.approx(dict(lesson.adjoints), rel=1e-9)
         assert len(texts) == 3
     for choice, (whole, paths) in zip(nets, found["bptt"], strict=True):
-        net = draw_bptt_lesson(choice["T"], 3, kinds[choice["phi"]], 4, choice["gain"]).steps[-1]
+        drawn = draw_bptt_lesson(choice["T"], 3, kinds[choice["phi"]], 4)
+        net = with_gain(drawn, choice["gain"]).steps[-1]
         rows = np.hstack([net.gradients["W"], net.gradients["U"]]).ravel()
         largest = np.abs(rows).max() or 1.0
         np.testing.assert_allclose(whole, rows, atol=1e-9 * largest)
