@@ -42,7 +42,7 @@ def lesson_file(page: Page, lesson: Any, made_by: Mapping[str, Any], suffix: str
     held = {"tables": {}, **resolve_name(f"{__name__}.{name}_numbers")(lesson, made_by)}
     held["lesson"]["name"] = name
     texts = (
-        f"<h3>{escape(title)}</h3>\n" + "".join(f"<samp>{escape(each)}</samp>" for each in lines)
+        f"<h3>{escape(title)}</h3>\n<samp>" + escape("\n".join(lines)) + "</samp>"
         for title, lines in page.sections
     )
     sections = {

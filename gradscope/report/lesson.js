@@ -31,9 +31,10 @@ function logSize({ n, values, exponent }) {
   const trace = (a) => a.reduce((sum, each, at) => sum + (at % (n + 1) ? 0 : each), 0);
   const gram = times(values, values.map((_, at) => values[(at % n) * n + Math.floor(at / n)]));
   let many = gram;
-  for (let k = 0; k < 40; k++) {
-    const scaled = many.map((each) => each / (trace(many) || 1));
+  for (let k = 0, others = 1; k < 40 && others > 1e-15; k++) {
+    const size = trace(many) || 1, scaled = many.map((each) => each / size);
     many = times(scaled, scaled);
+    others = 1 - trace(many);
   }
   return trace(gram) > 0 ? Math.log10(trace(times(gram, many)) / trace(many)) / 2 + exponent * Math.log10(2) : -Infinity;
 }
@@ -105,20 +106,27 @@ FIGURES.graph = (host) => {
 
 // ---- The sliders and the paths ---------------------------------------------------------------
 const sliders = document.getElementById("sliders"), inputs = [...sliders.querySelectorAll("input")], buttons = document.getElementById("paths");
+/** The address keeps what was chosen. */
+function keep() {
+  const names = [...inputs.map(({ name }) => name), "path", ...(stages.length ? ["lag", "stage"] : [])];
+  history.replaceState(null, "", `#${new URLSearchParams(names.map((name) => [name, state[name]]))}`);
+}
 /** Takes changes, computes the lesson and draws it. */
 function choose(changes) {
   Object.assign(state, changes);
   for (const input of inputs) { // One that starts beyond an end reaches to there.
     const { name } = input, start = LESSON.start[name], min = Math.min(input.min, start), max = Math.max(input.max, start);
-    Object.assign(input, { min, max, value: state[name] = Math.min(Math.max(state[name], min), max) });
+    const value = Number.isFinite(state[name]) ? Math.min(Math.max(state[name], min), max) : start;
+    Object.assign(input, { min, max, value: state[name] = input.step === "1" ? Math.round(value) : value });
     input.nextSibling.textContent = name === "phi" ? LESSON.phi[state.phi] : short(state[name]);
   }
   found = COMPUTE[LESSON.name]();
-  state.path = Math.min(state.path, found.paths.length - 1);
+  if (!found.paths[state.path]) state.path = found.paths.length - 1;
   buttons.innerHTML = found.paths.map(({ name }, at) => `<button type="button" value="${at}" aria-pressed="${at === state.path}">${name}</button>`).join("");
   document.getElementById("product").textContent = found.paths[state.path].text;
   document.body.classList.toggle("moved", inputs.some(({ name }) => state[name] !== LESSON.start[name]));
   set({});
+  keep();
 }
 sliders.oninput = ({ target }) => choose({ [target.name]: +target.value });
 buttons.onclick = ({ target }) => {
@@ -127,7 +135,4 @@ buttons.onclick = ({ target }) => {
 };
 choose({ path: 0, stage: 0, ...LESSON.start, ...asked() });
 addEventListener("hashchange", () => location.hash.includes("=") && choose(asked()));
-for (const event of ["DOMContentLoaded", "input", "click"]) addEventListener(event, () => { // The address keeps what was chosen.
-  const names = [...inputs.map(({ name }) => name), "path", ...(stages.length ? ["lag", "stage"] : [])];
-  history.replaceState(null, "", `#${new URLSearchParams(names.map((name) => [name, state[name]]))}`);
-});
+for (const event of ["DOMContentLoaded", "input", "click"]) addEventListener(event, keep);

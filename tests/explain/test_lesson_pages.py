@@ -56,13 +56,17 @@ def chosen(pages: dict[str, str], wanted: dict[str, tuple[list[Any], str]], fold
 def test_a_page_computes_what_the_library_does_to_nine_digits(
     pages: dict[str, str], tmp_path: Path
 ) -> None:
-    leaves = [{"x": x, "y": y, "z": 0.5 - x} for x, y in product((-2.5, 0.1, 9.0), (-7.0, 0.3))]
+    leaves: list[dict[str, Any]] = [
+        {"x": x, "y": y, "z": 0.5 - x} for x, y in product((-2.5, 0.1, 9.0), (-7.0, 0.3))
+    ]
     kinds = list(ActivationName)
-    nets = [
+    nets: list[dict[str, Any]] = [
         {"T": steps, "phi": phi, "gain": gain}
         for steps, phi, gain in product((1, 3, 8), range(len(kinds)), (0.5, 1.7))
     ]
-    products = [{"T": steps, "gain": gain} for steps, gain in ((1, 3.0), (60, 1.2), (300, 0.8))]
+    products: list[dict[str, Any]] = [
+        {"T": steps, "gain": gain} for steps, gain in ((1, 3.0), (60, 1.2), (300, 0.8))
+    ]
     wanted: dict[str, tuple[list[Any], str]] = {
         "backprop": (leaves, "[found.values, found.adjoints, found.paths.map((p) => p.text)]"),
         "bptt": (
@@ -88,8 +92,8 @@ def test_a_page_computes_what_the_library_does_to_nine_digits(
         for term, (entries, _, size) in zip(net.terms, paths[::-1], strict=True):
             share = np.hstack([term.share["W"], term.share["U"]]).ravel()
             np.testing.assert_allclose(entries, share, atol=1e-9 * largest)
-            expected = log_spectral_norm(term.transport) / LN_10
-            assert size == (pytest.approx(expected, abs=1e-9) if np.isfinite(expected) else None)
+            log = log_spectral_norm(term.transport) / LN_10
+            assert size == (pytest.approx(log, abs=1e-9) if np.isfinite(log) else None)
     for choice, (profile, marks) in zip(products, found["vanishing"], strict=True):
         lessons = product_lessons(choice["T"], 5, choice["gain"], seed=1)
         for name, curve in (("median", "log_norms"), ("bound", "log_bound")):
@@ -132,6 +136,20 @@ def test_a_button_lights_its_path_and_the_address_keeps_what_was_chosen(
     assert found["backprop"]["hash"] == "#x=2&y=1&z=3&path=1"
     assert found["bptt"]["hash"] == "#T=2&phi=0&gain=1&path=1"
     assert found["vanishing"]["hash"] == "#T=2&gain=1.2&path=1&lag=2&stage=0"
+
+
+def test_an_address_that_makes_no_sense_leaves_the_lesson_as_it_starts(
+    pages: dict[str, str], tmp_path: Path
+) -> None:
+    wild = [{"T": None, "phi": 99, "gain": -3.0, "path": 2.5}, {"T": 1.4, "path": -1}]
+    script = f"""{json.dumps(wild)}.map((each) => {{
+      choose(mapped(each, (value) => value ?? NaN));
+      return [state.T, state.phi, state.gain, state.path];
+    }})"""
+
+    found: Any = shown({"bptt": (700, pages["bptt"], script)}, tmp_path)["bptt"]
+
+    assert found == [[3, 11, 0.1, 2], [1, 11, 0.1, 0]]
 
 
 @pytest.mark.parametrize("dark", [(), ("--force-dark-mode",)])
