@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from gradscope.report.html import whole_page
 from gradscope.report.provenance.recipe import in_full
 from gradscope.report.terminal.table import Page
 from gradscope.report.words.numbers import number, percent
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Held = dict[str, Any]
 
@@ -90,7 +87,7 @@ def _network(params: ElmanParameters) -> Held:
     return {"U": params.input_weights[:, 0], "W": params.recurrent_weights}
 
 
-def draw_backprop(figure: "Figure", lesson: BackpropLesson) -> None:
+def draw_backprop(figure: Any, lesson: BackpropLesson) -> None:
     """Draw the graph: values, derivatives, and the local derivative on each edge."""
     places = {"x": (0.0, 1.0), "y": (0.0, 0.5), "z": (0.0, 0.0), "p": (0.5, 0.75), "f": (1.0, 0.4)}
     axes = figure.add_subplot(xlim=(-0.1, 1.1), ylim=(-0.1, 1.1))
@@ -107,7 +104,7 @@ def draw_backprop(figure: "Figure", lesson: BackpropLesson) -> None:
         style.write(axes, f"∂f/∂{name} = {adjoint}", place, (0, -13), color=BLUE, ha="center")
 
 
-def draw_bptt(figure: "Figure", lesson: BpttLesson) -> None:
+def draw_bptt(figure: Any, lesson: BpttLesson) -> None:
     """Draw the net over time, fainter where less arrives, and below it what each path adds."""
     last = lesson.steps[-1]
     t, lags = last.step, np.arange(last.step + 1)
@@ -126,7 +123,7 @@ def draw_bptt(figure: "Figure", lesson: BpttLesson) -> None:
             style.write(below, text, (lag, max(weight, 0.0)), (0, 4), ha="center")
 
 
-def draw_vanishing(figure: "Figure", lesson: Sequence[ProductLesson]) -> None:
+def draw_vanishing(figure: Any, lesson: Sequence[ProductLesson]) -> None:
     """Draw each net over time, and below them how much arrives by lag, beside its bound."""
     *strips, axes = figure.subplots(3, 1, sharex=True, height_ratios=(1, 1, 5))
     style.dress(axes, style.LAG, style.SIGMA_MAX)
