@@ -30,6 +30,9 @@ MadeFile = Annotated[Path, typer.Argument(help=MADE_HELP, metavar="FILE")]
 UNSAVED = ("compare", "spectrum", "inspect", "report")
 """Commands that keep no run."""
 
+PAGELESS = ("check", "inspect")
+"""Commands that make no page."""
+
 
 @takes_place
 def rerun(
@@ -44,11 +47,11 @@ def rerun(
     machine, elsewhere as closely as it then states.
     """
     place.prepare(save, html, figures=png)
-    from gradscope.report.provenance.recipe import MadeBy, read_recipe
+    from gradscope.report.provenance.recipe import read_recipe
     from gradscope.report.provenance.reproducible import reproducible
 
     recipe = read_recipe(file)
-    if recipe.command is not MadeBy.ANALYZE:
+    if recipe.command in PAGELESS:
         _refuse(html, "--html", f"what {recipe.command} makes")
     if recipe.command in UNSAVED:
         _refuse(save, "--save", f"what {recipe.command} makes")
@@ -83,13 +86,13 @@ def _run(
     if recipe.command is MadeBy.INSPECT:
         unwrap(inspect)(place, Path(source["file"]), source["map"], png)
     elif recipe.command is MadeBy.REPORT:
-        unwrap(report)(place, Path(source.pop("store")), **source, png=png)
+        unwrap(report)(place, Path(source.pop("store")), **source, png=png, html=html)
     elif recipe.command is MadeBy.COMPARE:
-        run_comparison(place, recipe.settings, recipe.axes, png)
+        run_comparison(place, recipe.settings, recipe.axes, png, html)
     elif recipe.command is MadeBy.TRAIN:
-        unwrap(train)(call, png=png, save=save)
+        unwrap(train)(call, png=png, html=html, save=save)
     elif recipe.command is MadeBy.SPECTRUM:
-        unwrap(spectrum)(call, png=png)
+        unwrap(spectrum)(call, png=png, html=html)
     elif recipe.command is MadeBy.CHECK:
         _refuse(save or next(iter(png or ()), None), "a picture or --save", "a check")
         unwrap(check)(call)

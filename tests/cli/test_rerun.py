@@ -207,8 +207,31 @@ def test_show_config_tells_what_a_picture_of_a_sweep_shows(call: Run, sweep: Pat
     assert "steps = 4\n" in said
 
 
-@pytest.mark.parametrize("option", ["--html", "--save"])
-@pytest.mark.parametrize("made", ["report", "inspect"])
+PAGES = {
+    "analyze": (),
+    "train": (),
+    "spectrum": ("--updates", "0"),
+    "compare": ("--steps", "5,6", "--seeds", "2"),
+}
+
+
+@pytest.mark.parametrize("command", [*PAGES, "report"])
+def test_a_page_is_made_again_byte_for_byte(
+    call: Run, sweep: Path, small: tuple[str, ...], command: str
+) -> None:
+    made_by = ("s.db", *LOOKS["turned"]) if command == "report" else (*small, *PAGES[command])
+    first, again = (sweep.with_name(f"{name}.html") for name in ("first", "again"))
+    assert call(command, *made_by, "--html", first.name).returncode == 0
+
+    done = call("rerun", first.name, "--html", again.name)
+
+    assert done.returncode == 0
+    assert again.read_bytes() == first.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("made", "option"), [("report", "--save"), ("inspect", "--save"), ("inspect", "--html")]
+)
 def test_what_only_an_analysis_has_is_refused_for_what_was_drawn_from_a_file(
     call: Run, sweep: Path, small: tuple[str, ...], made: str, option: str
 ) -> None:

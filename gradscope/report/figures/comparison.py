@@ -7,13 +7,13 @@ seed, a tick at the lag that is needed, and the numbers beside them.
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gradscope.analysis.results import Analysis, Comparison
 from gradscope.names import Regime
-from gradscope.report.documents.rows import file_of, median_reach, middle
+from gradscope.report.documents.rows import comparison_made_by, file_of, median_reach, middle
 from gradscope.report.figures import pages, style
 from gradscope.report.figures.profile_panels import strip
 from gradscope.report.figures.style import FAINT, GREY, INK, VERMILLION, Look
@@ -46,15 +46,8 @@ Group = tuple[Analysis, ...]
 
 def comparison_picture(comparison: Comparison, suffix: str) -> bytes:
     """Return the picture of ``compare`` as the bytes of a ``.png``, ``.svg`` or ``.pdf``."""
-    every = [each.settings for each in comparison.analyses]
-    made_by: dict[str, Any] = {"command": "compare"}
-    if file_of(comparison.analyses[0]) is None:
-        for name in ("cell", "activation", "steps"):
-            made_by[name] = list(dict.fromkeys(each.as_dict()[name] for each in every))
-        made_by["seeds"] = len({each.seed for each in every})
-    else:
-        made_by["files"] = [file_of(each) for each in comparison.analyses]
-    return pages.picture_bytes(comparison_figure(comparison), suffix, every[0].as_dict(), made_by)
+    settings, made_by = comparison.analyses[0].settings.as_dict(), comparison_made_by(comparison)
+    return pages.picture_bytes(comparison_figure(comparison), suffix, settings, made_by)
 
 
 def comparison_figure(comparison: Comparison) -> "Figure":

@@ -21,10 +21,17 @@ from gradscope.report.words.theory import motion_words, theory_words
 ALL_REMAINS = 0.995
 """Norm of the sum of the shares over the sum of their norms above which they do not cancel."""
 
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def _power(log10: float) -> str:
-    """Return a power of ten, or zero."""
-    return f"10^{number(log10)}" if np.isfinite(log10) else "exactly 0"
+    """Return a power of ten as a number, or zero."""
+    if not np.isfinite(log10):
+        return "exactly 0"
+    if abs(log10) < 3.0:
+        return number(10.0**log10)
+    whole = int(np.floor(log10 + 0.02))
+    return f"{10.0 ** (log10 - whole):.1f}·10{str(whole).translate(RAISED)}"
 
 
 def profile_caption(analysis: Analysis) -> str:
