@@ -15,6 +15,7 @@ from gradscope.explain.bptt import MAX_STEPS, BpttLesson, draw_bptt_lesson
 from gradscope.explain.vanishing import THRESHOLD, ProductLesson, draw_network
 from gradscope.model.elman import ElmanParameters
 from gradscope.names import ActivationName
+from gradscope.report.documents.page import table
 from gradscope.report.figures import pages, style
 from gradscope.report.figures.profile_panels import TIMES_SHOWN, draw_curve, draw_states
 from gradscope.report.figures.style import BLUE, GREY, VERMILLION, Look
@@ -46,8 +47,7 @@ def lesson_file(page: Page, lesson: Any, made_by: Mapping[str, Any], suffix: str
         "try": ("Try it", (files("gradscope.explain") / f"topics/{name}.html").read_text("utf-8")),
         "steps": ("Step by step", "\n".join(texts)),
     }
-    scripts = ("page.js", "lesson.js")
-    html = whole_page(page.answer, command, {}, made_by, sections, plain(held), scripts=scripts)
+    html = whole_page(page.answer, command, {}, made_by, sections, plain(held))
     return html.encode()
 
 
@@ -78,7 +78,7 @@ def vanishing_numbers(lesson: Sequence[ProductLesson], made_by: Mapping[str, Any
         for each in lesson
     ]
     held = {"start": {"T": steps, "gain": gain}, "inputs": inputs.ravel(), **_network(params)}
-    tables = {"profile": {"lag": [steps]}}
+    tables = {"profile": table(("lag",), [[steps]])}
     threshold = np.log10(THRESHOLD)
     return {"lesson": held, "stages": stages, "tables": tables, "threshold": threshold}
 

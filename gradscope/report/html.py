@@ -182,11 +182,9 @@ def whole_page(
     numbers: Mapping[str, Any],
     terms: Mapping[str, str] = MappingProxyType({}),
     mark: str = "",
-    scripts: Sequence[str] = ("page.js",),
 ) -> str:
     """Return the page: sections by their identity, a title and what it holds (figures: a list).
-    The first place of each of the ``terms`` shows its definition; ``mark`` is the regime's symbol,
-    ``scripts`` draw it.
+    The first place of each of the ``terms`` shows its definition; ``mark`` is the regime's symbol.
     """
     package = files("gradscope.report")
     shown = {each: words for each, words in sections.items() if words[1]}
@@ -201,6 +199,7 @@ def whole_page(
         body = re.sub(
             TERM_PLACE.format(re.escape(escape(name))), tip, body, count=1, flags=re.IGNORECASE
         )
+    scripts = ["page.js", *(["lesson.js"] if "lesson" in numbers else [])]
     island = json.dumps(numbers, allow_nan=False, separators=(",", ":"))
     page = Template((package / "page.html").read_text("utf-8")).substitute(
         mark=mark,
