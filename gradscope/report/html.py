@@ -199,6 +199,7 @@ def whole_page(
         body = re.sub(
             TERM_PLACE.format(re.escape(escape(name))), tip, body, count=1, flags=re.IGNORECASE
         )
+    scripts = ["page.js", *(["lesson.js"] if "lesson" in numbers else [])]
     island = json.dumps(numbers, allow_nan=False, separators=(",", ":"))
     page = Template((package / "page.html").read_text("utf-8")).substitute(
         mark=mark,
@@ -212,7 +213,7 @@ def whole_page(
         ),
         sections=body,
         island=island.replace("<", "\\u003c"),
-        script=(package / "page.js").read_text("utf-8"),
+        script="".join((package / each).read_text("utf-8") for each in scripts),
     )
     return seen(page)
 

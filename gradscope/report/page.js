@@ -246,7 +246,7 @@ const FIGURES = {
     let inside = word(W - 6, 14, "error enters here ↓", `${END} class="soft"`) + word(6, 14, "← gradient flows back", 'class="soft"');
     shown.forEach((back, k) => {
       const before = shown[k + 1];
-      const arrow = `M${X(back) - 11} 40H${X(before) + 15}m5 -4l-7 4l7 4`, look = at(before) > 0.5 ? "exploding" : "";
+      const arrow = `M${X(back) - 11} 40H${X(before) + 15}m5 -4l-7 4l7 4`, look = `${before <= state.lag ? "lit " : ""}${at(before) > 0.5 ? "exploding" : ""}`;
       if (before) inside += `<path d="${arrow}" class="arrow ${look}" opacity="${strength(before, 0.06)}"/>`;
       inside += line(X(back), 72, X(back), 54, "input");
       inside += `<g class="node" opacity="${strength(back, 0.25)}">${dot(X(back), 40, 9, "")}</g>`;
@@ -388,7 +388,7 @@ const FIGURES = {
 // ---- The lag, the address, the clicks --------------------------------------------------------
 const hosts = [...document.querySelectorAll("[data-figure]")];
 hosts.forEach((host, at) => { host.id = `chart-${at}`; });
-const longest = TABLES.profile ? extent([TABLES.profile.lag])[1] : 1;
+let longest = TABLES.profile ? extent([TABLES.profile.lag])[1] : 1;
 function draw() {
   for (const host of hosts) (FIGURES[host.dataset.figure] || curves(host.dataset.figure))(host);
 }
@@ -403,7 +403,7 @@ function set(changes) {
   if (place) history.replaceState(null, "", place);
   if (!stages.length) return;
   const { log10_median: median, log10_p05: low, log10_p95: high } = stageOf(TABLES.profile), at = state.lag - 1;
-  const said = `${state.lag} back: σ_max ${power(median[at])} (5–95 %: ${power(low[at])} to ${power(high[at])})`;
+  const said = `${state.lag} back: σ_max ${power(median[at])}${low[at] === high[at] ? "" : ` (5–95 %: ${power(low[at])} to ${power(high[at])})`}`;
   Object.assign(document.getElementById("lag"), { value: state.lag, max: longest, ariaValueText: said });
   document.getElementById("said").textContent = said;
   document.body.classList.toggle("earlier", state.stage < stages.length - 1); // Sentences are of the last stage.
@@ -436,7 +436,7 @@ if (stages.length) {
 }
 const asked = () => Object.fromEntries([...new URLSearchParams(location.hash.slice(1))].filter(([name]) => name in state).map(([name, at]) => [name, +at]));
 const start = stages.length ? { lag: (stages[state.stage].mark || [longest])[0] } : {};
-set({ ...start, ...asked() });
+addEventListener("DOMContentLoaded", () => set({ ...start, ...asked() })); // After a lesson's own script.
 addEventListener("hashchange", () => set(asked()));
 addEventListener("resize", draw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

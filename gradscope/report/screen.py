@@ -11,15 +11,15 @@ HEIGHT = 24
 
 _LETTERS = "σ γ φ θ λ α τ ψ δ ε ρ χ η μ π ξ Ω"
 _NAMES = "sigma gamma phi theta lambda alpha tau psi delta eps rho chi eta mu pi xi Omega"
-_SIGNS = "∂ √ ∞ ∘ ℓ × ½ ± ≈ ≥ ≤ → ← ‖ ′ ² ³ ⁴ ᵀ"
-_TYPED = "d sqrt inf o l x 1/2 +- ~ >= <= -> <- || ' ^2 ^3 ^4 ^T"
+_SIGNS = "∂ √ ∞ ∘ ℓ × ½ ± ≈ ≥ ≤ → ← ↑ ‖ ′ ² ³ ⁴ ᵀ"
+_TYPED = "d sqrt inf o l x 1/2 +- ~ >= <= -> <- ^ || ' ^2 ^3 ^4 ^T"
 
 SPELLED: Mapping[str, str] = {
     **dict(zip(_LETTERS.split(), _NAMES.split(), strict=True)),
     **dict.fromkeys("−–—─╌░", "-"),
     **dict.fromkeys("·•", "*"),
     **dict.fromkeys("⁺┐┘└┬", "+"),
-    **dict(zip("▼▲●◆○▸█▓┤┆", "v^o?!>#=||", strict=True)),
+    **dict(zip("▼▲●◆○▸◂█▓┤┆", "v^o?!><#=||", strict=True)),
     **dict.fromkeys("…⋯", "..."),
     **dict(zip(_SIGNS.split(), _TYPED.split(), strict=True)),
     **dict(zip("’€£¥₹", ("'", "EUR", "GBP", "JPY", "INR"), strict=True)),

@@ -196,29 +196,38 @@ def strip(axes: "Axes", analysis: Analysis) -> None:
     """Draw the network unrolled over the lags of the profile below: the error enters at the newest
     state, arrows run back in time and fade as σ_max does; the input that is needed has a flag.
     """
-    axes.set_axis_off()
-    axes.set_ylim(-1.0, 1.0)
-    last, needed = analysis.last.profile, analysis.last.verdict.required_lag
+    last, needed, settings = analysis.last, analysis.last.verdict.required_lag, analysis.settings
     end = _last_lag(analysis)
     states = np.unique(np.linspace(0, end, min(MOST_STATES, end + 1)).astype(int))
     if needed is not None and needed <= end:
         states = states[np.abs(states - needed) > 0.7 * end / MOST_STATES]
         states = np.sort(np.append(states, needed))
-    values = np.nan_to_num(np.append(0.0, last.median)[states] / LN_10, neginf=-FAR, posinf=FAR)
-    lost, large = np.log10(analysis.settings.vanishing), np.log10(analysis.settings.exploding)
-    opacity = np.where(values < 0.0, np.clip(1.0 - values / lost, FAINTEST, 1.0), 1.0)
-    colors = np.where(values > large / 3.0, VERMILLION, INK).tolist()
-    head: Look = {"arrowstyle": "-|>,head_width=0.15,head_length=0.25", "shrinkA": 3.2}
-    for place in range(1, states.size):
-        look = {"shrinkB": 3.2, "color": colors[place], "alpha": float(opacity[place])}
-        ends = (float(states[place]), 0.0), (float(states[place - 1]), 0.0)
-        axes.annotate("", *ends, arrowprops={**head, **look}, annotation_clip=False)
-    shades = list(zip(colors, opacity.tolist(), strict=True))
-    axes.scatter(states, 0 * states, s=26, c=shades, clip_on=False, linewidths=0.0)
-    _enter(axes, 0.0, 15, "error enters", INK)
+    nats = np.append(0.0, last.profile.median)[states]
+    draw_states(axes, states, nats, settings.vanishing, settings.exploding)
     if needed is not None and needed <= end:
         color = VERMILLION if _leaves(analysis)[2] else INK
         _enter(axes, float(needed), -15, f"needed: {steps(needed)} back", color)
+
+
+def draw_states(
+    axes: "Axes", lags: IntArray, nats: FloatArray, vanishing: float, exploding: float
+) -> None:
+    """Draw states so many steps back, and arrows back in time that fade as σ_max, in nats, does."""
+    axes.set_axis_off()
+    axes.set_ylim(-1.0, 1.0)
+    values = np.nan_to_num(nats / LN_10, neginf=-FAR, posinf=FAR)
+    opacity = np.where(
+        values < 0.0, np.clip(1.0 - values / np.log10(vanishing), FAINTEST, 1.0), 1.0
+    )
+    colors = np.where(values > np.log10(exploding) / 3.0, VERMILLION, INK).tolist()
+    head: Look = {"arrowstyle": "-|>,head_width=0.15,head_length=0.25", "shrinkA": 3.2}
+    for place in range(1, lags.size):
+        look = {"shrinkB": 3.2, "color": colors[place], "alpha": float(opacity[place])}
+        ends = (float(lags[place]), 0.0), (float(lags[place - 1]), 0.0)
+        axes.annotate("", *ends, arrowprops={**head, **look}, annotation_clip=False)
+    shades = list(zip(colors, opacity.tolist(), strict=True))
+    axes.scatter(lags, 0 * lags, s=26, c=shades, clip_on=False, linewidths=0.0)
+    _enter(axes, 0.0, 15, "error enters", INK)
 
 
 def _enter(axes: "Axes", lag: float, points: float, text: str, color: str) -> None:
