@@ -8,6 +8,7 @@ import numpy as np
 
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import FloatArray, quantiles
+from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.names import ColumnWidth
@@ -23,6 +24,7 @@ from gradscope.report.figures.style import BLUE, GREY, Look
 from gradscope.report.figures.time_panels import training_panel
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.words.captions import lyapunov_sentence
+from gradscope.report.words.cells import CAUSE_LABELS
 from gradscope.report.words.headline import answer, describe, horizon
 from gradscope.report.words.numbers import count, number
 
@@ -185,7 +187,9 @@ def _draw_hero(figure: "Figure", place: "SubplotSpec", analysis: Analysis) -> No
     hero_profile(profile, analysis)
     strip(figure.add_subplot(grid[0, 0], sharex=profile), analysis)
     causes_panel(why, analysis)
-    style.set_title(why, "Why")
+    main = analysis.last.verdict.reason(ReasonCode.MAIN_CAUSE)
+    cause = main and CAUSE_LABELS.get(str(main.numbers["cause"]), str(main.numbers["cause"]))
+    style.set_title(why, f"Why: mainly {cause}" if cause else "Why")
     style.set_title(profile, f"Gradient that arrives, {style.SIGMA_MAX}")
     profile.set_ylabel("")
 

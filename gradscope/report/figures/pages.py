@@ -80,8 +80,9 @@ DARK: Mapping[str, str] = MappingProxyType(
 )
 """What each colour becomes on a dark slide."""
 
-TRIED = 7.0 * np.mgrid[-13:14, -13:14].reshape(2, -1).T
-"""Points from its place at which a label is tried, within its axes."""
+TRIED, BESIDE = 7.0 * np.mgrid[-13:14, -13:14].reshape(2, -1).T, 7.6
+"""Points from its place at which the middle of a label is tried, within its axes; and between its
+place and its edge, where it is tried first."""
 
 LED, LEAD = 14.0, np.linspace(0.0, 1.0, 12)[:, None, None]
 """Points from which on a thin line leads to a label; places along the line."""
@@ -157,10 +158,8 @@ def _wrapped(text: str, across: int, most: int = 2) -> list[str]:
         if clauses:
             cut = min(clauses, key=lambda each: abs(2 * each - len(text)))
             return [text[:cut], text[cut:].strip()]
-    even = range(max(len(text) // most, 1), across)
+    even = range(max(len(text) // most, 1), across if len(text) > across else 0)
     width = next((n for n in even if len(textwrap.wrap(text, n)) <= most), across)
-    if len(text) <= across:
-        width = across
     return textwrap.wrap(text, width, max_lines=most, placeholder=" …")
 
 
@@ -180,8 +179,7 @@ def place_labels(figure: "Figure") -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # Another draw would move the axes under their labels.
     for part in figure.axes:  # The solver's last digits are not the same twice.
-        x, y, width, height = np.round(part.get_position(original=True).bounds, DIGITS).tolist()
-        part.set_position((x, y, width, height))
+        part.set_position(np.round(part.get_position(original=True).bounds, DIGITS).tolist())
     texts = [each for each in figure.findobj(Text) if isinstance(each, Text)]
     free = [each for each in texts if each.get_label() == PLACED and isinstance(each, Annotation)]
     shown = [each for each in texts if each.get_visible() and each.get_text() and each not in free]
@@ -195,7 +193,9 @@ def place_labels(figure: "Figure") -> None:
         size = np.array(Text.get_window_extent(each).size)
         start = np.asarray(axes.transData.transform(each.xy))
         frame = axes.get_window_extent().padded(-CLEAR * point)
-        corners = np.clip(start + point * TRIED - size / 2.0, frame.min, frame.max - size)
+        near = np.mgrid[-1:2, -1:2].reshape(2, -1).T * (size / 2.0 + BESIDE * point)
+        middles = start + np.concatenate([near, point * TRIED])
+        corners = np.clip(middles - size / 2.0, frame.min, frame.max - size)
         boxes = np.hstack([corners, corners + size])
         apart = np.maximum(np.maximum(corners - start, start - corners - size), 0.0)
         far = np.hypot(*apart.T) / point
@@ -207,7 +207,7 @@ def place_labels(figure: "Figure") -> None:
             through = _holds(other[None], leads.reshape(-1, 2)).reshape(len(LEAD), -1).any(axis=0)
             cost += COVERED * (over | (through & (far >= LED)))
         best = int(np.argmin(cost))
-        each.set(position=tuple((corners[best] - start) / point), ha="left", va="bottom")
+        each.set(position=(corners[best] - start) / point, ha="left", va="bottom")
         if each.arrow_patch is not None:
             each.arrow_patch.set_visible(far[best] >= LED)
         taken.append(boxes[best])

@@ -84,9 +84,10 @@ def hero_profile(axes: "Axes", analysis: Analysis) -> None:
     axes.fill_between(at, *edges.T, color=color, alpha=0.18, linewidth=0.0)
     seen = [_drawn(axes, e.profile.lags, e.profile.median)[1] for e in analysis.stages]
     for stage, words in stage_names(analysis, seen, axes.get_ylim()[1]):
-        now = stage is analysis.last
+        now, gone = stage is analysis.last, stage.verdict.horizon
+        name = words if now or gone is None else f"{words}: {steps(gone)}"
         look: Look = {"color": color if now else PALE, "linewidth": 2.2 if now else 1.4}
-        draw_curve(axes, stage.profile.lags, stage.profile.median, words, look, to=now)
+        draw_curve(axes, stage.profile.lags, stage.profile.median, name, look, to=now)
 
 
 def stage_names(
@@ -198,10 +199,10 @@ def strip(axes: "Axes", analysis: Analysis) -> None:
     """
     last, needed, settings = analysis.last, analysis.last.verdict.required_lag, analysis.settings
     end = _last_lag(analysis)
-    states = np.unique(np.linspace(0, end, min(MOST_STATES, end + 1)).astype(int))
+    apart = max(1.0, end / (MOST_STATES - 1))
     if needed is not None and needed <= end:
-        states = states[np.abs(states - needed) > 0.7 * end / MOST_STATES]
-        states = np.sort(np.append(states, needed))
+        apart = needed / max(1, round(needed / apart))
+    states = np.unique(np.arange(0.0, end + 0.5, apart).round().astype(np.int64))
     nats = np.append(0.0, last.profile.median)[states]
     draw_states(axes, states, nats, settings.vanishing, settings.exploding)
     if needed is not None and needed <= end:
@@ -227,7 +228,7 @@ def draw_states(
         axes.annotate("", *ends, arrowprops={**head, **look}, annotation_clip=False)
     shades = list(zip(colors, opacity.tolist(), strict=True))
     axes.scatter(lags, 0 * lags, s=26, c=shades, clip_on=False, linewidths=0.0)
-    _enter(axes, 0.0, 15, "error enters", INK)
+    _enter(axes, 0.0, 15, "error enters here; gradient flows back →", INK)
 
 
 def _enter(axes: "Axes", lag: float, points: float, text: str, color: str) -> None:
@@ -260,7 +261,7 @@ def causes_panel(axes: "Axes", analysis: Analysis) -> None:
     if growth.low is not None and growth.high is not None:
         axes.plot((growth.low, growth.high), places[[-1, -1]], color=PALE, linewidth=1.2)
     main = analysis.last.verdict.reason(ReasonCode.MAIN_CAUSE)
-    for place, (name, size) in enumerate(zip((*parts, "growth"), sizes, strict=True)):
+    for place, (name, size) in enumerate(zip((*parts, "growth rate"), sizes, strict=True)):
         look: Look = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "right"}
         look["weight"] = "bold" if main is not None and name == main.numbers["cause"] else "normal"
         style.write(axes, CAUSE_LABELS.get(name, name), (0.0, place), (-4, 0), **look)
