@@ -200,7 +200,7 @@ def strip(axes: "Axes", analysis: Analysis) -> None:
     last, needed, settings = analysis.last, analysis.last.verdict.required_lag, analysis.settings
     end = _last_lag(analysis)
     apart = max(1.0, end / (MOST_STATES - 1))
-    if needed is not None and needed <= end:
+    if needed and needed <= end:
         apart = needed / max(1, round(needed / apart))
     states = np.unique(np.arange(0.0, end + 0.5, apart).round().astype(np.int64))
     nats = np.append(0.0, last.profile.median)[states]

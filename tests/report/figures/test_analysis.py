@@ -448,7 +448,7 @@ def test_the_causes_leave_out_what_is_nothing_and_add_up() -> None:
 
     words = [each.get_text() for each in axes.texts]
     assert "slope ceiling γ" not in words  # It is 1, its logarithm 0.
-    assert words[-2] == "growth"
+    assert words[-2] == "growth rate"
     bars = [bar for bar in axes.patches if isinstance(bar, Rectangle)]
     assert sum(bar.get_width() for bar in bars[:-1]) == pytest.approx(
         present(analysis.last.causes.total), abs=0.005
