@@ -11,7 +11,7 @@ from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import NO_DETAILS
 from gradscope.analysis.results import Analysis, ImportedLayer, LayerVerdict, Stage
 from gradscope.analysis.settings import Settings
-from gradscope.arrays import LN_10, FloatArray
+from gradscope.arrays import LN_10
 from gradscope.data.lag_regression import rewarded_lag
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.verdict import Verdict
@@ -122,21 +122,19 @@ def _learning_cells(stage: Stage, analysis: Analysis) -> dict[str, str]:
 
 
 def measure_sentence(analysis: Analysis) -> str:
-    """Say what the error is compared with, or why there is none."""
+    """Say what the error is compared with and how that of a linear predictor falls with the rows
+    it sees; or why there is none.
+    """
     baseline = analysis.task_info.baseline
-    if baseline is not None:
-        return f"baseline: {baseline.meaning}{lag_sentence(analysis.task_info.lag_errors)}"
-    missing = "--targets FILE" if analysis.params.sizes[2] else "--readout NAME, --targets FILE"
-    return f"no targets, so no error and no gradient by step ({missing})"
-
-
-def lag_sentence(errors: FloatArray | None) -> str:
-    """Say how the error of a linear predictor (L,) falls with the rows it sees; empty for none."""
-    if errors is None:
-        return ""
-    shown = {rewarded_lag(errors), *np.geomspace(1, errors.size, 6).round().astype(int).tolist()}
-    curve = ", ".join(f"{number(float(errors[lag - 1]))} ({lag})" for lag in sorted(shown))
-    return f". Error of a linear predictor (from so many past rows): {curve}"
+    errors, said = analysis.task_info.lag_errors, ""
+    if baseline is None:
+        missing = "--targets FILE" if analysis.params.sizes[2] else "--readout NAME, --targets FILE"
+        return f"no targets, so no error and no gradient by step ({missing})"
+    if errors is not None:
+        lags = {rewarded_lag(errors), *np.geomspace(1, errors.size, 6).round().astype(int).tolist()}
+        curve = ", ".join(f"{number(float(errors[lag - 1]))} ({lag})" for lag in sorted(lags))
+        said = f". Error of a linear predictor (from so many past rows): {curve}"
+    return f"baseline: {baseline.meaning}{said}"
 
 
 def layers_title(analysis: Analysis) -> str:

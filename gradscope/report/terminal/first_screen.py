@@ -142,16 +142,8 @@ def _things_to_do(analysis: Analysis, screen: Screen) -> list[list[Text]]:
 def _numbers(analysis: Analysis, screen: Screen, readout: int, lines: int) -> list[Text]:
     """Return what training changed, and beside it what was studied and where the rest stands."""
     stages, baseline, read = analysis.stages, analysis.task_info.baseline, analysis.readout
-    verdicts = [each.verdict for each in stages]
-    explode = [each.regime is Regime.EXPLODING for each in verdicts]
-    titles = (words.stage_title(each.name, None) for each in stages)
-    rows = [["", *(each.removesuffix(" training") for each in titles)]]
-    if not all(explode):
-        rows.append(["memory horizon", *(words.horizon(each) for each in stages)])
-    if any(explode):
-        above = [each.reason(ReasonCode.ABOVE_THRESHOLD) for each in verdicts]
-        lags = [str(each.numbers["lag"]) if each else "–" for each in above]
-        rows.append([f"above {number(analysis.settings.exploding)} after", *lags])
+    titles = (words.stage_title(each.name, None).removesuffix(" training") for each in stages)
+    rows = [["", *titles], ["memory horizon", *map(words.horizon, stages)]]
     if baseline is not None:
         title = f"error (baseline {number(baseline.error)})"
         rows.append([title, *(number(each.error) for each in stages)])

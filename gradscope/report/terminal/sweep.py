@@ -52,11 +52,8 @@ def duration(seconds: float) -> str:
         return "less than 1 s"
     if seconds < 100:
         return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def plan_page(preview: Preview, screen: Screen) -> RenderableType:
@@ -108,10 +105,8 @@ def store_page(summary: Summary, store: Path, screen: Screen, about: str = "") -
     errors = [f"{many} × {text}" for text, many in list(summary.errors.items())[:MAX_ERRORS]]
     rest = len(summary.errors) - MAX_ERRORS
     errors += [f"… and {rest} other errors"] if rest > 0 else []
-    title = [Text(), Text("Failed", style="bold")] if errors else []
-    below = (Text(screen.say(each)) for each in errors)
-    head = opening(answer, about, screen)
-    return Group(*head, *summary_table(summary, screen), *title, *below)
+    below = [Text(), *bullets("Failed", errors, screen)] if errors else []
+    return Group(*opening(answer, about, screen), *summary_table(summary, screen), *below)
 
 
 def merge_page(merged: Merged, target: Path, screen: Screen) -> RenderableType:

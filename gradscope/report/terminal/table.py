@@ -41,12 +41,19 @@ def bullets(
     """Return a title and, below it, a bullet for each sentence, with its command, if it has one, on
     lines that a shell takes as one.
     """
-    points = Table.grid(padding=(0, 1))
+    parts: list[RenderableType] = [Text(title, style="bold")]
     for sentence, command in zip_longest(sentences, commands):
-        points.add_row(Text(screen.say("•")), Text(screen.say(sentence)))
-        if command is not None:
-            points.add_row("", Text("\n".join(command_lines(command, screen)), overflow="fold"))
-    return [Text(title, style="bold"), Padding(points, (0, 0, 0, 1))]
+        point = Table.grid(padding=(0, 1))
+        point.add_row(Text(screen.say("•")), Text(screen.say(sentence)))
+        parts.append(Padding(point, (0, 0, 0, 1)))
+        parts += [] if command is None else [typed(command, screen)]
+    return parts
+
+
+def typed(command: str, screen: Screen) -> Text:
+    """Return a command as it is copied: what is quoted stays on one line, however long."""
+    lines = (f"   {line}" for line in command_lines(command, screen))
+    return Text("\n".join(lines), no_wrap=True, overflow="ignore")
 
 
 def command_lines(command: str, screen: Screen) -> list[str]:

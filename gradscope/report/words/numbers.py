@@ -49,6 +49,8 @@ def rates_beside(rate_per: Mapping[str, float]) -> str:
 
 def power_of_ten(exponent: float) -> str:
     """Return 10^exponent, written out where it is short."""
+    if exponent == -math.inf:
+        return "exactly 0"
     return number(10.0**exponent) if abs(exponent) < 4 else f"10^{level(exponent)}"
 
 
