@@ -22,10 +22,9 @@ from gradscope.report.screen import Screen
 from gradscope.report.terminal.first_screen import first_screen
 from gradscope.report.terminal.table import bullets, table_of
 from gradscope.report.words import headline as words
-from gradscope.report.words import numbers
 from gradscope.report.words.captions import verification_sentences
 from gradscope.report.words.cells import cause_titles, step_bound
-from gradscope.report.words.numbers import count, interval, level, number
+from gradscope.report.words.numbers import count, interval, level, number, over_steps, pace
 from gradscope.report.words.reasons import why
 from gradscope.report.words.remedies import advice
 
@@ -77,16 +76,16 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
 
 def _rate_cells(stage: Stage, settings: Settings) -> dict[str, str]:
     verdict, growth, titles = stage.verdict, stage.growth, cause_titles(settings)
-    look = words.look(verdict)
+    look, few = words.look(verdict), ", too few" if growth.short_burn_in else ""
     units = {unit: unit.replace("time_constant", "time constant τ") for unit in stage.rate_per}
     return {
         "gradient": f"{look.symbol} {look.word if verdict.shut else words.regime_word(verdict)}",
         "write level (1: free)": number(stage.write_level),
         "growth rate, nats per step": level(verdict.rate),
         "  95 % interval": interval(growth.low, growth.high, "{} … {}") or "–",
-        "  taken over": numbers.rate_source(growth),
+        "  taken over": over_steps(growth.steps, growth.burn_in) + few,
         **{f"  nats per {name}": level(stage.rate_per[unit]) for unit, name in units.items()},
-        "": "not different from 0" if verdict.marginal else numbers.pace(verdict.rate),
+        "": "not different from 0" if verdict.marginal else pace(verdict.rate),
         **{f"  {titles[name]}": level(rate) for name, rate in terms_of(stage.causes).items()},
     }
 

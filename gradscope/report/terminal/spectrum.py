@@ -17,7 +17,7 @@ from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words import captions
 from gradscope.report.words.headline import describe
-from gradscope.report.words.numbers import count, interval, level, number, over_steps, rates_beside
+from gradscope.report.words.numbers import count, interval, level, number, over_steps
 from gradscope.report.words.theory import motion_sentences, theory_sentence
 
 MAX_EXPONENTS = 8
@@ -31,8 +31,9 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
         return Text("The spectrum was not requested (--spectrum).")
     growth = analysis.last.growth
     within = interval(growth.low, growth.high, " ({} to {} at 95 % confidence)")
-    rate = f"{number(growth.rate)}{within}{rates_beside(analysis.last.rate_per)}"
-    theory = [f"measured growth rate: {rate}"]
+    units = {unit.replace("time_constant", "τ"): v for unit, v in analysis.last.rate_per.items()}
+    beside = "".join(f", {level(rate)} per {unit}" for unit, rate in units.items())
+    theory = [f"measured growth rate: {number(growth.rate)}{within}{beside}"]
     theory += [theory_sentence(each, analysis.settings) for each in spectrum.theory]
     theory.append(PANELS["eigenvalues"].reading(analysis))
     largest = f"Largest Lyapunov exponent: {captions.lyapunov_sentence(analysis)}"

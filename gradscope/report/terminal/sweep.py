@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from gradscope.analysis.results import Comparison
-from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.names import Regime
 from gradscope.report.documents.rows import file_of, middle
 from gradscope.report.screen import Screen
@@ -25,8 +24,7 @@ from gradscope.report.words.headline import (
     horizon,
     seeds_of,
 )
-from gradscope.report.words.numbers import count, level, number, pace, steps
-from gradscope.report.words.reasons import reason_sentence
+from gradscope.report.words.numbers import count, level, number, pace
 from gradscope.sweep.changes import changes
 from gradscope.sweep.grid import describe, shared_and_swept
 from gradscope.sweep.merge import Merged
@@ -151,7 +149,6 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
     if file_of(comparison.analyses[0]) is not None:
         return _files_page(comparison, screen)
     rows: list[list[str]] = []
-    why: list[str] = []
     seen, explodes = {}, REGIME_LOOKS[Regime.EXPLODING]
     for group in comparison.groups:
         settings, required = group[0].settings, group[0].last.verdict.required_lag
@@ -173,16 +170,10 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
                 " ".join(horizon(stage).replace(explodes.word, explodes.symbol) for stage in last),
             ]
         )
-        shorter = [each.last.verdict.reason(ReasonCode.TRAINING_SHORTENED) for each in group]
-        found = [(each, why) for each, why in zip(group, shorter, strict=True) if why is not None]
-        for each, reason in found[:1]:
-            of = f"seed {each.settings.seed} ({len(found)} of {len(group)})"
-            why.append(f"{name}, {steps(settings.steps)}, {of}: {reason_sentence(reason)}")
     about = f"{', '.join(seen.values())}; {_shared(comparison)}"
     answer = opening(comparison_headline(comparison), about, screen)
-    explained = [Text(), *bullets("Why", why, screen)] if why else []
     left = {*WORDY, COMPARISON_TITLES[-1]}
-    return Group(*answer, table_of(COMPARISON_TITLES, rows, screen, gap=1, left=left), *explained)
+    return Group(*answer, table_of(COMPARISON_TITLES, rows, screen, gap=1, left=left))
 
 
 def _shared(comparison: Comparison) -> str:

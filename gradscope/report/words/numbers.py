@@ -1,9 +1,6 @@
 """Numbers, step counts and rates as text."""
 
 import math
-from collections.abc import Mapping
-
-from gradscope.diagnosis.growth import GrowthRate
 
 STEADY_RATE = 1e-4
 """Growth rates closer to zero than this (a factor 2 in 7000 steps) are called steady."""
@@ -37,16 +34,6 @@ def level(value: float | None) -> str:
     return number(0.0 if value is not None and abs(value) < NEGLIGIBLE else value)
 
 
-def rates_beside(rate_per: Mapping[str, float]) -> str:
-    """Return a rate by other units of time than the step, to stand behind that.
-
-    >>> rates_beside({"second": -3.6, "time_constant": -0.36})
-    ', −3.6 per second, −0.36 per τ'
-    """
-    units = {unit: unit.replace("time_constant", "τ") for unit in rate_per}
-    return "".join(f", {level(rate_per[unit])} per {word}" for unit, word in units.items())
-
-
 def power_of_ten(exponent: float) -> str:
     """Return 10^exponent, written out where it is short."""
     if exponent == -math.inf:
@@ -75,16 +62,10 @@ def interval(low: float | None, high: float | None, form: str = " ({} … {})") 
 
 
 def over_steps(many: int, burn_in: int) -> str:
-    """Return over which steps a rate is taken."""
-    return f"{count(many, 'step')} after {burn_in}"
-
-
-def rate_source(growth: GrowthRate) -> str:
-    """Return over what a growth rate is taken."""
-    if not growth.burn_in:
-        return f"last {count(growth.steps, 'lag')}, no burn-in" if growth.steps else "–"
-    short = ", too few" if growth.short_burn_in else ""
-    return over_steps(growth.steps, growth.burn_in) + short
+    """Return over which steps a rate is taken; without a burn-in over which lags."""
+    if burn_in:
+        return f"{count(many, 'step')} after {burn_in}"
+    return f"last {count(many, 'lag')}, no burn-in" if many else "–"
 
 
 def pace(rate: float, *, marginal: bool | None = False, short: bool = False) -> str:
