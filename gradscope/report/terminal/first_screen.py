@@ -18,7 +18,7 @@ from gradscope.names import Regime, StartName
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.plot import profile_plot
-from gradscope.report.terminal.table import command_lines
+from gradscope.report.terminal.table import command_lines, table_lines
 from gradscope.report.words import headline as words
 from gradscope.report.words.cells import CAUSE_LABELS, MAIN_CAUSES
 from gradscope.report.words.numbers import NEGLIGIBLE, interval, level, number
@@ -150,13 +150,10 @@ def _numbers(analysis: Analysis, screen: Screen, readout: int, lines: int) -> li
     if readout and read is not None and read.score is not None:
         score = number(round(read.score, 2))
         rows.append(["readout R²", score, *["–"] * (len(stages) - 1)])
-    widths = [max(len(screen.say(cell)) for cell in column) for column in zip(*rows, strict=True)]
-    table = []
-    for title, *cells in rows:
-        right = (
-            f"   {screen.say(each):>{wide}}" for each, wide in zip(cells, widths[1:], strict=True)
-        )
-        table.append(Text(f"{screen.say(title):<{widths[0]}}{''.join(right)}"))
+    rows = [[screen.say(cell) for cell in row] for row in rows]
+    wide = max(len(title) for title, *_ in rows)
+    rows = [[title.ljust(wide), *cells] for title, *cells in rows]
+    table = [Text(line) for line in table_lines(rows[0], rows[1:])]
     at, most = table[0].cell_len + 3, max(len(rows) - 1, lines)
     about = screen.say(words.describe(analysis.settings, analysis))
     shown = wrap(about, screen.width - at, max_lines=most, placeholder=screen.say(" …"))
