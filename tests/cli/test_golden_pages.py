@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_the_page_is_the_golden_one(
     name: str, call: Callable[..., CompletedProcess[str]], tmp_path: Path
 ) -> None:
     weights = np.diag([0.5, 0.25])
-    arrays = {"rnn.weight_hh_l0": weights, "rnn.weight_ih_l0": weights}
+    arrays: dict[str, Any] = {"rnn.weight_hh_l0": weights, "rnn.weight_ih_l0": weights}
     np.savez(tmp_path / "cell.npz", **arrays)
     done = [call(*command) for command in PAGES[name]]
 
