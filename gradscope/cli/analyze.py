@@ -181,7 +181,7 @@ def train(
 
     def tell(checkpoint: "Checkpoint") -> None:
         far = checkpoint.horizon
-        reach = "beyond the sequence" if far is None else f"{far} steps"
+        reach = "none" if far is None else f"{far} steps"
         error = f"error per step {checkpoint.loss / targets:.4g}"
         norm = f"gradient norm {checkpoint.gradient_norm:.3g}"
         note(f"update {checkpoint.update}: {error}, {norm}, horizon {reach}")

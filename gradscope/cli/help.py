@@ -34,11 +34,13 @@ gradscope train --task adding --steps 50 --clip-norm 1 --png training.png
 gradscope train --data series.csv --column NAME --steps 50 --truncate 10 --json
 gradscope spectrum --init gaussian --gain 1.5 --hidden 64
 gradscope spectrum --load run.npz --png spectrum.png
+gradscope spectrum --activation sigmoid --steps 500 --json -o spectrum.json
 gradscope try --steps 100 --png try.png
 gradscope try --data series.csv --column NAME --steps 50 --budget 100
 gradscope try model.keras --data x.npy --readout dense --targets y.npy --budget 10min
 gradscope forecast --input-scale 0.1 --png forecast.png
 gradscope forecast --cell lstm --lags log:5:200:8 --budgets 200,2000
+gradscope forecast --task adding --lags 10,20,40 --json
 gradscope inspect model.pt
 gradscope inspect model.keras --png eigenvalues.png
 gradscope inspect cell.npz --weight-map W=rnn.h2h.weight --weight-map U=rnn.i2h.weight
@@ -47,6 +49,7 @@ gradscope sweep -P weights=a.pt,b.pt -P gain=0.5:2:16 --activation tanh
 gradscope sweep --config grid.toml --seeds 8 --shard 3/16 -o sweep.db --dry-run
 gradscope export sweep.db -o sweep.csv
 gradscope export sweep.db --format jsonl --where "regime = 'exploding'"
+gradscope export sweep.db -o sweep.npz --where "status = 'done'"
 gradscope report sweep.db --png phase.png
 gradscope report sweep.db --png horizon.png --x gain --y steps --value horizon
 gradscope report sweep.db --png rate.png --kind quantiles --x steps
@@ -62,8 +65,10 @@ gradscope explain memory horizon
 gradscope explain store
 gradscope rerun report.png
 gradscope rerun report.pdf --png again.png --save again.npz
+gradscope rerun run.json --json -o again.json
 gradscope show-config report.pdf
 gradscope show-config run.npz > settings.toml
+gradscope show-config run.json --json
 """
 """Of each command those that name it; the first two stand on its short page."""
 

@@ -24,7 +24,15 @@ from gradscope.report.terminal.table import bullets, table_of
 from gradscope.report.words import headline as words
 from gradscope.report.words.captions import verification_sentences
 from gradscope.report.words.cells import cause_titles, step_bound
-from gradscope.report.words.numbers import count, interval, level, number, over_steps, pace
+from gradscope.report.words.numbers import (
+    count,
+    fraction,
+    interval,
+    level,
+    number,
+    over_steps,
+    pace,
+)
 from gradscope.report.words.reasons import why
 from gradscope.report.words.remedies import advice
 
@@ -165,10 +173,13 @@ def layer_verdict(layer: ImportedLayer, analysis: Analysis) -> Verdict | LayerVe
 def training_page(
     analysis: Analysis, checkpoints: Sequence[Checkpoint], screen: Screen
 ) -> RenderableType:
-    """Return the page of ``train``: that of ``analyze``, and how error, norm and horizon went."""
-    titles = ("update", "error per step", "gradient norm, unclipped", "memory horizon")
+    """Return the page of ``train``: that of ``analyze``, and how error, norm and horizon went, which
+    neither what carries nor what explodes has.
+    """
+    below = f"below {fraction(analysis.settings.vanishing)} at lag"
+    titles = ("update", "error per step", "gradient norm, unclipped", below)
     rows = [
-        [str(update), number(error), number(norm), "beyond" if horizon is None else str(horizon)]
+        [str(update), number(error), number(norm), "never" if horizon is None else str(horizon)]
         for update, error, norm, horizon in checkpoint_rows(analysis, checkpoints)[1]
     ]
     history = analysis.training
