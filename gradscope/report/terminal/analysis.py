@@ -173,9 +173,7 @@ def layer_verdict(layer: ImportedLayer, analysis: Analysis) -> Verdict | LayerVe
 def training_page(
     analysis: Analysis, checkpoints: Sequence[Checkpoint], screen: Screen
 ) -> RenderableType:
-    """Return the page of ``train``: that of ``analyze``, and how error, norm and horizon went, which
-    neither what carries nor what explodes has.
-    """
+    """Return the page of ``train``: that of ``analyze``, and how error, norm and horizon went."""
     below = f"below {fraction(analysis.settings.vanishing)} at lag"
     titles = ("update", "error per step", "gradient norm, unclipped", below)
     rows = [
