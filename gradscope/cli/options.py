@@ -133,7 +133,7 @@ DPI_HELP = "Dots per inch of a .png (default 300)."
 Dpi = Annotated[int | None, option("--dpi", DPI_HELP, OUTPUT, "N", min=50, max=1200)]
 HTML_HELP = "Write the whole report as one self-contained page."
 Html = Annotated[Path | None, option("--html", HTML_HELP, OUTPUT, "FILE")]
-SAVE_HELP = "Save network, trajectory and settings (FILE.npz, plain NumPy)."
+SAVE_HELP = "Save network, trajectory, settings (FILE.npz, of NumPy)."
 Save = Annotated[Path | None, option("--save", SAVE_HELP, OUTPUT, "FILE")]
 Full = Annotated[bool, option("--full", "Show all numbers, not the first screen alone.", OUTPUT)]
 Force = Annotated[bool, option("--force", "Overwrite existing files.", OUTPUT)]

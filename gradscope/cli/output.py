@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -92,16 +92,15 @@ def show(
     """
     from gradscope.report.formats import to_csv, to_json, to_jsonl, to_markdown
 
-    if place.complete is not None:
-        completed = place.complete(document(*result))
-        show(replace(place, complete=None), result, page, lambda *_: completed, table, lines)
-        return
+    asked = place.format is Format.JSON or (place.format is Format.JSONL and lines is None)
+    made = document(*result) if place.complete or asked else {}
+    made = place.complete(made) if place.complete else made
     if place.format is Format.TABLE:
         text = _page_text(place, partial(page, *result))
     elif place.format is Format.JSON:
-        text = to_json(document(*result))
+        text = to_json(made)
     elif place.format is Format.JSONL:
-        text = to_jsonl(lines(*result) if lines else [document(*result)])
+        text = to_jsonl(lines(*result) if lines else [made])
     elif table is None:
         fault = "is for rows of numbers, and this is a text; choose table, json or jsonl"
         raise SettingError(f"--format {place.format} {fault}")

@@ -18,7 +18,7 @@ from gradscope.report.figures import pages, style
 from gradscope.report.figures.time_panels import draw_course, draw_reach
 from gradscope.report.screen import Screen, printable
 from gradscope.report.terminal.table import bullets, table_of
-from gradscope.report.words.headline import REGIME_WORDS, headline
+from gradscope.report.words.headline import REGIME_WORDS, headline, look, reach
 from gradscope.report.words.numbers import count, level, number, pace, percent
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.watch.journal import (
@@ -105,7 +105,9 @@ def _sentence(event: Event) -> str:
         end = f"will not be retried ({event.error}); training continues"
         return f"{place}: the measurement failed and {end}"
     regime = event.diagnosis.verdict.regime
-    return f"{place}: {event.before} → {regime}" if event.before else place
+    if event.before is None:
+        return place
+    return f"{place}: {REGIME_WORDS[event.before]} → {REGIME_WORDS[regime]}"
 
 
 def watch_picture(journal: Journal, suffix: str) -> bytes:
@@ -204,10 +206,10 @@ def _layers(journal: Journal, screen: Screen) -> Table:
         cells = ["not finite", *["–"] * 4]
         if seen:
             verdicts, last = (seen[0].verdict, seen[-1].verdict), seen[-1].verdict
-            words = ("writes nothing" if v.shut else REGIME_WORDS[v.regime] for v in verdicts)
+            words = (f"{look(each).symbol} {look(each).word}" for each in verdicts)
             # Lags beyond which nothing was measured depend on the time there was.
             lags = max(each.max_lag for each in verdicts)
-            horizons = [str(each.horizon or f">{lags}") for each in verdicts]
+            horizons = [reach(each.regime, each.horizon, lags) for each in verdicts]
             ends = np.sort(seen[-1].norms.log_norms[-1])  # NaN last
             cells = [
                 " → ".join(dict.fromkeys(words)),

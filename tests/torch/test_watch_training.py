@@ -67,11 +67,9 @@ def test_a_changed_verdict_is_told_once() -> None:
     (alert,) = watching.journal.alerts
     assert (alert.step, alert.before, alert.title) == (5, Regime.VANISHING, "rnn")
     assert present(alert.diagnosis).verdict.regime is Regime.EXPLODING
-    told = [line for line in lines if "vanishing → exploding" in line.splitlines()[0]]
+    told = [line for line in lines if "vanishes → explodes" in line.splitlines()[0]]
     assert len(told) == 1
-    assert told[0].startswith(
-        "gradscope: step 5, rnn: vanishing → exploding. The gradient explodes"
-    )
+    assert told[0].startswith("gradscope: step 5, rnn: vanishes → explodes. The gradient explodes")
     assert [snapshot.step for snapshot in watching.journal.snapshots] == [1, 3, 5, 7]
 
 

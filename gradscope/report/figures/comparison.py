@@ -18,7 +18,13 @@ from gradscope.report.figures import pages, style
 from gradscope.report.figures.profile_panels import strip
 from gradscope.report.figures.style import FAINT, GREY, INK, VERMILLION, Look
 from gradscope.report.words.cells import short_name
-from gradscope.report.words.headline import REGIME_LOOKS, comparison_headline, horizon, seeds_of
+from gradscope.report.words.headline import (
+    REGIME_LOOKS,
+    common_regime,
+    comparison_headline,
+    horizon,
+    seeds_of,
+)
 from gradscope.report.words.numbers import number
 
 if TYPE_CHECKING:
@@ -66,8 +72,14 @@ def comparison_figure(comparison: Comparison) -> "Figure":
     axes.set_xlim(0.0, 1.01 * max(each.last.verdict.max_lag for group in rows for each in group))
     axes.locator_params(axis="x", integer=True)
     # What reaches furthest over the longest sequences and does not explode, its first seed.
-    sound = [group for group in rows if _regime(group) is not Regime.EXPLODING] or rows
-    best = max(sound, key=lambda g: (g[0].settings.steps, median_reach([e.last for e in g])))
+    sound = [
+        group
+        for group in rows
+        if common_regime([each.last for each in group]) is not Regime.EXPLODING
+    ] or rows
+    best = max(
+        sound or rows, key=lambda g: (g[0].settings.steps, median_reach([e.last for e in g]))
+    )
     above = figure.add_subplot(grid[0], sharex=axes)
     strip(above, best[0])
     _write_name(above, 0.0, short_name(best[0].settings), f"T = {best[0].settings.steps}")
@@ -110,7 +122,7 @@ def _about(comparison: Comparison, rows: Sequence[Group]) -> str:
 def _draw_row(axes: "Axes", place: float, group: Group) -> None:
     """Draw what was measured, the bar and its seeds, what is needed, what was before training."""
     verdicts = [each.last.verdict for each in group]
-    color = REGIME_LOOKS[_regime(group)].color
+    color = REGIME_LOOKS[common_regime([each.last for each in group])].color
     lags, needed = max(each.max_lag for each in verdicts), verdicts[0].required_lag
     reach = min(median_reach([each.last for each in group]), float(lags))
     axes.plot((0, lags), (place, place), color=FAINT, linewidth=0.8, zorder=0.5)
@@ -134,13 +146,6 @@ def _draw_row(axes: "Axes", place: float, group: Group) -> None:
         axes.plot(dot, place + aside, "o", markerfacecolor=face, clip_on=False, **look)
 
 
-def _regime(group: Group) -> Regime:
-    """Return what most seeds do; where as many do something else, that they disagree."""
-    found = [each.last.verdict.regime for each in group]
-    most = max(set(found), key=found.count)
-    return most if 2 * found.count(most) > len(found) else Regime.MIXED
-
-
 def _write_name(axes: "Axes", place: float, name: str, length: str) -> None:
     side: Look = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "right"}
     name = style.plain_text(Path(name).name[-MAX_NAME:])
@@ -152,9 +157,8 @@ def _write_numbers(axes: "Axes", place: float, group: Group, shown: int) -> None
     """Write under the first of ``COLUMNS`` the median reach, what is needed, the error in parts of
     the baseline's.
     """
-    regime, needed = _regime(group), group[0].last.verdict.required_lag
-    look = REGIME_LOOKS[regime]
-    reach = look.word if regime is Regime.EXPLODING else horizon(*(each.last for each in group))
+    last, needed = [each.last for each in group], group[0].last.verdict.required_lag
+    look, reach = REGIME_LOOKS[common_regime(last)], horizon(*last)
     errors = [math.nan if e.relative_error is None else e.relative_error for e in group]
     error = "–" if np.isnan(errors).any() else number(middle(errors), 2)
     numbers = f"{look.symbol} {reach}", "–" if needed is None else str(needed), error

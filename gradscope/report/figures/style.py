@@ -15,7 +15,7 @@ from gradscope.arrays import LN_10, FloatArray
 from gradscope.names import Regime
 from gradscope.report.screen import printable
 from gradscope.report.words.headline import REGIME_LOOKS
-from gradscope.report.words.numbers import fraction, number
+from gradscope.report.words.numbers import RAISED, fraction, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,8 +43,6 @@ MATHEMATICS: Mapping[str, str] = MappingProxyType(
 
 PLACED = "_placed"
 """What Matplotlib calls the texts that ``pages.place_labels`` places."""
-
-RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 SYMBOLS = re.compile("|".join(MATHEMATICS))
 
