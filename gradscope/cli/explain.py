@@ -11,7 +11,7 @@ import typer
 from gradscope.cli.command import takes_place
 from gradscope.cli.help import Command, CommandGroup
 from gradscope.cli.options import DATA, EXECUTION, MODEL, TRAINING, Figure, Html, option
-from gradscope.cli.output import Place, show, write_figures
+from gradscope.cli.output import Place, show, write_figures, write_file
 from gradscope.names import ActivationName
 
 Answer = tuple[Any, dict[str, Any], Any]
@@ -61,12 +61,15 @@ def _topic(answer: Callable[..., Answer], **drawn: Any) -> None:
         page, document, table = answer(**options)
         rows = None if table is None or drawn else lambda: table
         show(place, (), page.render, lambda: document, rows)
-        if wanted := [*(png or ()), *([html] if html else ())]:
+        if png or html:
             from gradscope.explain.shown import lesson_file
 
             made_by = {name.replace("_", "-"): value for name, value in options.items()}
             made_by = {"command": f"explain {answer.__name__}", **made_by}
-            write_figures(place, wanted, partial(lesson_file, page, table, made_by))
+            draw = partial(lesson_file, page, table, made_by)
+            write_figures(place, png, draw)
+            if html:
+                write_file(html, draw(".html"), force=place.force)
 
     own = signature(answer)
     more = [Parameter(n, Parameter.KEYWORD_ONLY, default=None, annotation=drawn[n]) for n in drawn]

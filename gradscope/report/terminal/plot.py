@@ -45,6 +45,7 @@ def profile_plot(
     high = int(np.clip(np.ceil(rows.max(initial=0.0)), 1, FARTHEST))
     names = {row: power_of_ten(row * abs(ends[int(row > 0)]) / LN_10) for row in (low, 0, high)}
     names |= {1: number(settings.exploding), -1: fraction(settings.vanishing)}
+    names = {row: screen.say(name) for row, name in names.items()}
     gutter = max(map(len, names.values()))
     columns = max(width - gutter - 2, 20)
     at = np.linspace(1.0, lags.size, 2 * columns)
