@@ -17,7 +17,7 @@ from gradscope.model.elman import ElmanParameters
 from gradscope.names import ActivationName
 from gradscope.report.documents.page import table
 from gradscope.report.figures import pages, style
-from gradscope.report.figures.profile_panels import TIMES_SHOWN, draw_curve, draw_states
+from gradscope.report.figures.profile_panels import TIMES_SHOWN, draw_curve, draw_states, enter
 from gradscope.report.figures.style import BLUE, GREY, VERMILLION, Look
 from gradscope.report.html import whole_page
 from gradscope.report.provenance.recipe import in_full
@@ -111,6 +111,7 @@ def draw_bptt(figure: Any, lesson: BpttLesson) -> None:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
     sizes = [log_spectral_norm(each.transport) for each in last.terms]
     draw_states(above, lags, np.array([*sizes, sizes[-1]]), THRESHOLD, 1.0 / THRESHOLD)
+    enter(above, 0.0, 15, "error enters here", style.INK)
     below.bar(lags[:-1], last.weights, 0.5, color=BLUE)
     below.axhline(0.0, color=GREY, linewidth=0.6)
     below.set(xlim=(t + 0.4, -0.6))
@@ -135,6 +136,7 @@ def draw_vanishing(figure: Any, lesson: Sequence[ProductLesson]) -> None:
     for strip, each, color in zip(strips, lesson, (BLUE, VERMILLION), strict=True):
         nats = np.append(0.0, each.log_norms)[lags]
         draw_states(strip, lags, nats, THRESHOLD, 1.0 / THRESHOLD)
+        enter(strip, 0.0, 15, "error enters here; gradient flows back →", style.INK)
         style.write(strip, each.activation, (end, 0.0), (0, 8), ha="right", color=color)
         look: Look = {"color": color, "linewidth": 2.2}
         draw_curve(axes, each.lags, each.log_norms, each.activation, look, to=True)

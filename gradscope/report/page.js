@@ -290,7 +290,7 @@ const FIGURES = {
         if (!now.mark) return inside;
         const [lag, text] = now.mark, x = X(lag), y = Math.min(Y(shown.log10_median[lag - 1]), bottom), room = x - left > 7 * text.length;
         const falls = now.regime !== "exploding", down = bottom - (held ? 30 : 10), look = `class="name ${now.regime}"`;
-        if (falls && !room) inside += line(x, y, left + 40, down - 13, "leader") + word(left + 8, down, text, look);
+        if (falls && !room) inside += line(x, y, x, down - 10, "leader") + word(x + 6, down, text, look);
         else inside += word(x + (falls ? -8 : 10), y + 22, text, `${look} ${falls ? END : ""}`);
         return inside + dot(x, y, 5, `crossing ${now.regime}`);
       } });

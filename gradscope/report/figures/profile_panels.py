@@ -205,9 +205,10 @@ def strip(axes: "Axes", analysis: Analysis) -> None:
     states = np.unique(np.arange(0.0, end + 0.5, apart).round().astype(np.int64))
     nats = np.append(0.0, last.profile.median)[states]
     draw_states(axes, states, nats, settings.vanishing, settings.exploding)
+    enter(axes, 0.0, 15, "error enters here; gradient flows back →", INK)
     if needed is not None and needed <= end:
         color = VERMILLION if _leaves(analysis)[2] else INK
-        _enter(axes, float(needed), -15, f"needed: {steps(needed)} back", color)
+        enter(axes, float(needed), -15, f"needed: {steps(needed)} back", color)
 
 
 def draw_states(
@@ -228,10 +229,9 @@ def draw_states(
         axes.annotate("", *ends, arrowprops={**head, **look}, annotation_clip=False)
     shades = list(zip(colors, opacity.tolist(), strict=True))
     axes.scatter(lags, 0 * lags, s=26, c=shades, clip_on=False, linewidths=0.0)
-    _enter(axes, 0.0, 15, "error enters here; gradient flows back →", INK)
 
 
-def _enter(axes: "Axes", lag: float, points: float, text: str, color: str) -> None:
+def enter(axes: "Axes", lag: float, points: float, text: str, color: str) -> None:
     """Draw what enters a state of the strip, from so many points above or below it."""
     arrow: Look = {"arrowstyle": "-|>,head_width=0.2,head_length=0.3", "color": color}
     look: Look = {"xytext": (0, points), "textcoords": "offset points", "annotation_clip": False}

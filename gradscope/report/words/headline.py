@@ -220,15 +220,16 @@ def stage_title(name: StageName, history: History | None) -> str:
 
 
 def cause_sentence(causes: Rates) -> str:
-    """Return the sum of the causes as an equation in nats per step."""
+    """Return the sum of the causes as an equation in nats per step, what is nothing left out."""
     if causes.total is None:
         return f"{ZERO_PRODUCT}: there is no rate to explain"
     rates = {CAUSE_LABELS[name]: rate or 0.0 for name, rate in terms_of(causes).items()}
     summed = " ".join(
         f"{'−' if round(rate, 3) < 0 else '+'} {abs(rate):.3f} {label}"
         for label, rate in rates.items()
+        if round(rate, 3)
     )
-    return f"{summed} = {level(round(causes.total, 3))} nats per step"
+    return f"{summed or '0'} = {level(round(causes.total, 3))} nats per step"
 
 
 def training_sentence(history: History) -> str:

@@ -248,10 +248,7 @@ def test_a_gradient_that_carries_only_over_few_lags_says_when_it_ends(rate: floa
 def test_causes_are_an_equation_without_rounding_noise() -> None:
     causes = CauseRates(0.61, 0.0, -1e-16, -0.786, -0.176)
 
-    assert cause_sentence(causes) == (
-        "+ 0.610 weights + 0.000 slope ceiling γ + 0.000 misalignment − 0.786 saturation = "
-        "−0.176 nats per step"
-    )
+    assert cause_sentence(causes) == ("+ 0.610 weights − 0.786 saturation = −0.176 nats per step")
     assert "exactly zero" in cause_sentence(CauseRates(None, None, None, None, None))
 
 
