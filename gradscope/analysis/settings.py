@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import chain
-from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from gradscope.analysis.setting_fields import SettingFields
@@ -26,7 +25,7 @@ from gradscope.names import (
     StartName,
 )
 
-SETTINGS: Mapping[str, Setting] = MappingProxyType(declared_settings(SettingFields))
+SETTINGS: Mapping[str, Setting] = declared_settings(SettingFields)
 """Every setting by name, in order."""
 
 
@@ -214,7 +213,7 @@ def span(value: PerUnit) -> str:
 @cache
 def setting_kinds() -> Mapping[str, Any]:
     """Return the type of every setting, such as ``float | None``."""
-    return MappingProxyType(get_type_hints(SettingFields))
+    return get_type_hints(SettingFields)
 
 
 def check_names(values: Mapping[str, Any], source: str) -> None:

@@ -18,7 +18,6 @@ sine             sin of unknown frequency and phase; the next value is wanted. T
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 
@@ -181,12 +180,10 @@ def _sine(steps: int) -> Task:
     )
 
 
-TASKS: Mapping[TaskName, tuple[int, Callable[[int], Task]]] = MappingProxyType(
-    {
-        TaskName.ADDING: (2, _adding),
-        TaskName.COPY: (2 * COPY_LENGTH + 1, _copy),
-        TaskName.TEMPORAL_ORDER: (10, _temporal_order),
-        TaskName.SINE: (1, _sine),
-    }
-)
+TASKS: Mapping[TaskName, tuple[int, Callable[[int], Task]]] = {
+    TaskName.ADDING: (2, _adding),
+    TaskName.COPY: (2 * COPY_LENGTH + 1, _copy),
+    TaskName.TEMPORAL_ORDER: (10, _temporal_order),
+    TaskName.SINE: (1, _sine),
+}
 """The fewest steps of each task without a delay, and what sets it up."""

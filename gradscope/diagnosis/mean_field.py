@@ -202,8 +202,7 @@ def _covariance(values: FloatArray, field: FloatArray) -> FloatArray:
     """Return ⟨f(a_t) f(a_{t+τ})⟩ (M+1,) of Gaussian a with covariance ``field``, f at the nodes."""
     correlation = np.clip(field / max(field[0], 1e-300), -1.0, 1.0)
     squares = np.square(_coefficients(values))
-    covariance: FloatArray = np.polynomial.polynomial.polyval(correlation, squares)
-    return covariance
+    return np.asarray(np.polynomial.polynomial.polyval(correlation, squares))
 
 
 def _gauss_nodes(values: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -142,8 +142,7 @@ def newman_exponents(size: int, scale: float, count: int | None = None) -> Float
         first = 1 if (size - i) % 2 else 2
         start = -EULER_GAMMA - (2.0 * np.log(2.0) if first == 1 else 0.0)
         digammas[i] = start + np.sum(2.0 / np.arange(first, size - i, 2))
-    exponents: FloatArray = 0.5 * (np.log(2.0 * scale**2) + digammas)
-    return exponents
+    return np.asarray(0.5 * (np.log(2.0 * scale**2) + digammas))
 
 
 def predictions(params: Cell, trajectory: Trajectory) -> tuple[Prediction, ...]:

@@ -60,5 +60,4 @@ def wide_exponents(slopes: FloatArray, gain: float, count: int) -> FloatArray:
     # Units of slope 0 kill the last directions: no a is large enough.
     dead = (squares > 0.0).mean(axis=2) <= ranks
     logs = np.where(dead, -np.inf, np.log(gain) + 0.5 * (np.log(ranks) - low))
-    exponents: FloatArray = logs.mean(axis=0)
-    return exponents
+    return np.asarray(logs.mean(axis=0))

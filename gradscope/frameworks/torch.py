@@ -94,15 +94,13 @@ def _step(cell: Any, inputs: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
 
 def _states(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
     """Return s_t (N,S) from x_t (N,D) and s_{t−1} (N,S)."""
-    found: FloatArray = _step(cell, _tensor(inputs), _tensor(before)).numpy()
-    return found
+    return np.asarray(_step(cell, _tensor(inputs), _tensor(before)).numpy())
 
 
 def _jacobian(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
     """Return ∂s_t/∂s_{t−1} (S,S) from x_t (D,) and s_{t−1} (S,)."""
     step = partial(_step, cell, _tensor(inputs))
-    found: FloatArray = torch.func.jacrev(step)(_tensor(before)).numpy()
-    return found
+    return np.asarray(torch.func.jacrev(step)(_tensor(before)).numpy())
 
 
 def _outputs(stack: ImportedStack, inputs: FloatArray) -> FloatArray:

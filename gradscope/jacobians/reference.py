@@ -30,8 +30,7 @@ def product_transport(
     first = None if first_state is None else first_state[None]
     chain = cell_chain(params, unroll(params, inputs[:, :1], first))
     steps = range(chain.n_steps, 0, -1)
-    product: FloatArray = reduce(chain.vjp, steps, np.eye(chain.state_size)[None])[0]
-    return product
+    return np.asarray(reduce(chain.vjp, steps, np.eye(chain.state_size)[None])[0])
 
 
 def difference_transport(

@@ -94,8 +94,7 @@ def readout_score(states: FloatArray, targets: FloatArray) -> FloatArray:
     # Of rows far from 0 the squares lose what the variance is made of.
     rows = (np.array_split(each - each.mean(axis=0), 2) for each in (states, targets))
     error, variance, _ = _fitted(states.shape[1], *map(_moments, *rows))
-    score: FloatArray = 1.0 - error / variance
-    return score
+    return np.asarray(1.0 - error / variance)
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -156,5 +155,4 @@ def memory_function(
             rows = np.stack(past, axis=2).reshape(-1, delays * inputs)
             sums = sums + _moments(ran.hidden[1:].reshape(-1, hidden), rows)
         halves.append(sums)
-    explained: FloatArray = _fitted(hidden, *halves)[2].reshape(delays, inputs)
-    return explained
+    return np.asarray(_fitted(hidden, *halves)[2].reshape(delays, inputs))

@@ -11,9 +11,8 @@ as a tag announces before it checks that so much is there. Source: MathWorks, "M
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
-from types import MappingProxyType
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -33,18 +32,13 @@ MATRIX, COMPRESSED, LAST_TYPE = 14, 15, 18
 START = 2**11
 """Bytes of a compressed variable that are unfolded to learn its name, class and shape."""
 
-NUMBER_CODES: Mapping[int, str] = MappingProxyType(
-    {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-)
+NUMBER_CODES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4"}
+NUMBER_CODES |= {9: "f8", 12: "i8", 13: "u8"}
 """Data types of an element that are numbers (table 1-1)."""
 
-NUMERIC: Mapping[int, str] = MappingProxyType(
-    {6: "double", 7: "single", 8: "int8", 9: "uint8", 10: "int16", 11: "uint16"}
-    | {12: "int32", 13: "uint32", 14: "int64", 15: "uint64"}
-)
-OTHER: Mapping[int, str] = MappingProxyType(
-    {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function", 17: "opaque"}
-)
+NUMERIC = {6: "double", 7: "single", 8: "int8", 9: "uint8", 10: "int16", 11: "uint16"}
+NUMERIC |= {12: "int32", 13: "uint32", 14: "int64", 15: "uint64"}
+OTHER = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function", 17: "opaque"}
 """Classes of a matrix (table 1-3)."""
 
 OPAQUE = 17

@@ -5,8 +5,6 @@ hole or overlap. Read with NumPy alone, since the check of the layout is most of
 the format's own page, https://github.com/huggingface/safetensors, section "Format".
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 from gradscope.data.columns import quoted
@@ -17,10 +15,9 @@ from gradscope.weights.files.tensors import MAX_DIMENSIONS, flat_numbers
 LENGTH_BYTES = 8
 REMEDY = "save it again: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
 
-NUMBER_TYPES: Mapping[str, str] = MappingProxyType(
-    {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-    | {"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}
-)
+NUMBER_TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+NUMBER_TYPES |= {"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8"}
+NUMBER_TYPES |= {"U8": "uint8", "BOOL": "bool"}
 
 
 class _Entry(NamedTuple):

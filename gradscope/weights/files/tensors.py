@@ -7,8 +7,7 @@ the upper half of an IEEE 754 binary32.
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,8 @@ from gradscope.errors import WeightsError
 
 MAX_DIMENSIONS = 8
 FORGED = "the file is damaged or forged"
-WIDTHS: Mapping[str, str] = MappingProxyType(
-    {"float64": "f8", "float32": "f4", "float16": "f2", "bfloat16": "u2"}
-    | {"int64": "i8", "int32": "i4", "int16": "i2", "int8": "i1", "uint8": "u1", "bool": "u1"}
-)
+WIDTHS = {"float64": "f8", "float32": "f4", "float16": "f2", "bfloat16": "u2"}
+WIDTHS |= {"int64": "i8", "int32": "i4", "int16": "i2", "int8": "i1", "uint8": "u1", "bool": "u1"}
 """NumPy's code for what is stored of each number type; of bfloat16, the bits."""
 
 NumberArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
