@@ -356,7 +356,7 @@ MUTANTS = (
     ),
     Mutant(
         "the scale of younger errors ignored in the log adjoints",
-        "jacobians/adjoints.py",
+        "jacobians/shares.py",
         "np.maximum(exponents, scale), exponents)",
         "exponents, exponents)",
         "jacobians/test_adjoints.py::test_errors_of_very_different_age_add_up",

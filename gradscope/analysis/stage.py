@@ -18,10 +18,9 @@ from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Learned, Verdict
 from gradscope.diagnosis.write_level import Writing, write_level
 from gradscope.errors import SettingError
-from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.parameter_profile import parameter_profile
-from gradscope.jacobians.shares import gradient_shares
+from gradscope.jacobians.shares import gradient_shares, log_adjoint_norms
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell, largest

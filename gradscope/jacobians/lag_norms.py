@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import FloatArray, IntArray, quantiles
+from gradscope.arrays import LOG_2, FloatArray, IntArray, quantiles
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.kernels import rank_adaptive
 from gradscope.jacobians.kernels.lanczos import leading_singular_values
-from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.notebook_repr import NotebookResult
 from gradscope.progress import tracked, work
 

@@ -7,11 +7,10 @@ from functools import reduce
 
 import numpy as np
 
-from gradscope.arrays import FloatArray, IntArray
+from gradscope.arrays import LOG_2, FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import cell_chain
-from gradscope.jacobians.chain import Chain, step_shifts
-from gradscope.jacobians.kernels.powers_of_two import LOG_2, rescaled
+from gradscope.jacobians.chain import Chain, rescaled, step_shifts
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.jacobians.singular_values import singular_values
 from gradscope.learning.differences import CUBE_ROOT_OF_EPSILON

@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import FloatArray, IntArray
+from gradscope.arrays import LOG_2, FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, step_shifts
 from gradscope.jacobians.kernels import sorted_qr
 from gradscope.jacobians.kernels.jacobi_svd import log_singular_values, premultiply
-from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.notebook_repr import CompactRepr
 from gradscope.progress import tracked
 

@@ -15,8 +15,7 @@ of one round of a tournament share no row, so that each round is one array opera
 
 import numpy as np
 
-from gradscope.arrays import FloatArray, IntArray
-from gradscope.jacobians.kernels.powers_of_two import LOG_2
+from gradscope.arrays import LOG_2, FloatArray, IntArray
 
 MAX_SWEEPS = 30
 """LAPACK's limit in ``dgesvj``; graded triangles take two to eight."""
