@@ -21,8 +21,8 @@ from gradscope.data.problem import Problem
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.remedies import Measure, clipping_value, remedies
 from gradscope.diagnosis.thresholds import Thresholds
-from gradscope.learning.flossing import FLOSSED_SEQUENCES
 from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS, adam
+from gradscope.learning.penalties import FLOSSED_SEQUENCES
 from gradscope.learning.readout import measure_readout
 from gradscope.learning.training import Limits, Trained, Watcher, train
 from gradscope.model.trajectory import unroll

@@ -11,8 +11,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.arrays import ComplexArray, FloatArray, IntArray
 from gradscope.data.batch import Batch
 from gradscope.diagnosis.motion import Motion, motion_alone, motion_of
-from gradscope.diagnosis.theory import Objection, Prediction, predictions
-from gradscope.diagnosis.wide_network import expected_exponents
+from gradscope.diagnosis.theory import Objection, Prediction, expected_exponents, predictions
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_map import LagMap, lag_map
 from gradscope.jacobians.lag_norms import LagNorms

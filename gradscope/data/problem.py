@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradscope.data.batch import Baseline, Batch, TaskInfo
-from gradscope.data.lag_regression import MAX_HELD_OUT, lag_errors, rewarded_lag
-from gradscope.data.series import prepare_series
+from gradscope.data.series import MAX_HELD_OUT, lag_errors, prepare_series, rewarded_lag
 from gradscope.data.table import Table
 from gradscope.data.tasks import make_task
 from gradscope.errors import SettingError

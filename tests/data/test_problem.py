@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradscope.data.lag_regression import MAX_HELD_OUT
 from gradscope.data.problem import series_problem, task_problem
+from gradscope.data.series import MAX_HELD_OUT
 from gradscope.data.table import Table, read_table
 from gradscope.data.tasks import make_task
 from gradscope.names import ErrorName, TaskName

@@ -7,7 +7,7 @@ import pytest
 
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
-from gradscope.data.lag_regression import memoryless_error
+from gradscope.data.series import memoryless_error
 from gradscope.data.tasks import TASKS, Task, make_task
 from gradscope.errors import SettingError
 from gradscope.learning.losses import error_per_step

@@ -11,7 +11,7 @@ from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import NO_DETAILS
 from gradscope.analysis.results import Analysis, ImportedLayer, LayerVerdict, Stage
 from gradscope.arrays import LN_10, FloatArray
-from gradscope.data.lag_regression import rewarded_lag
+from gradscope.data.series import rewarded_lag
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.names import CellName

@@ -16,8 +16,13 @@ from gradscope.report.terminal.table import bullets, first_rows, opening
 from gradscope.report.words.cells import clock_note
 from gradscope.report.words.numbers import number
 from gradscope.weights.files.contents import TIME_SCALES
-from gradscope.weights.layers.expressions import Expression
-from gradscope.weights.layers.manual_names import NO_SUGGESTION, options, parse_mapping, suggested
+from gradscope.weights.layers.manual_names import (
+    NO_SUGGESTION,
+    Expression,
+    options,
+    parse_mapping,
+    suggested,
+)
 from gradscope.weights.layers.recurrent_layer import ASKED, RecurrentLayer, Unknown
 from gradscope.weights.readers import READERS
 

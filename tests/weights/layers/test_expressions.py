@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gradscope.errors import WeightsError
 from gradscope.weights.layers import expressions
-from gradscope.weights.layers.expressions import LONGEST, Expression
+from gradscope.weights.layers.manual_names import LONGEST, Expression
 from gradscope.weights.load import load_weights
 
 RNG = np.random.default_rng(1)
