@@ -413,14 +413,14 @@ MUTANTS = (
     Mutant(
         "the cell after the step in an LSTM's forget gate",
         "model/lstm.py",
-        "cells[:-1] * gate_slope(blocks[1])",
+        "memory[:-1] * gate_slope(blocks[1])",
         "cells[1:] * gate_slope(blocks[1])",
         "jacobians/test_cell_chain.py::test_the_product_is_what_moving_the_first_state_does[lstm]",
     ),
     Mutant(
         "an LSTM's output without its slope",
         "model/lstm.py",
-        "output * slope(cells[1:]))",
+        "output * slope(memory[1:]))",
         "output)",
         "jacobians/test_cell_chain.py::test_the_product_is_what_moving_the_first_state_does[lstm]",
     ),

@@ -20,13 +20,7 @@ from gradscope.data.intake import ZipMembers
 from gradscope.errors import WeightsError
 from gradscope.weights.files import contents, restricted_pickle
 from gradscope.weights.files.contents import Gathering, naming
-from gradscope.weights.files.restricted_pickle import (
-    Maker,
-    Named,
-    make,
-    read_pickle,
-    refused_name,
-)
+from gradscope.weights.files.restricted_pickle import Maker, Named, make, read_pickle, refused_name
 from gradscope.weights.files.tensors import WIDTHS, NumberArray, flat_numbers, strided_view, width
 
 REMEDY = "save it again: torch.save(model.state_dict(), 'weights.pt')"
