@@ -118,7 +118,7 @@ MUTANTS = (
     ),
     Mutant(
         "padded steps have a target",
-        "learning/losses.py",
+        "learning/bptt.py",
         "np.where(targets.held[..., None], a, 0.0)",
         "np.where(True, a, 0.0)",
         "analysis/test_padded_batches.py::test_error_gradient_and_shares_are_the_means_over_the_sequences[RNN]",
@@ -251,7 +251,7 @@ MUTANTS = (
     ),
     Mutant(
         "a map of the lags for a map of the times",
-        "jacobians/lag_map.py",
+        "jacobians/lag_norms.py",
         "log_norms[row, :row, sequence] = profiles[lags - 1, index]",
         "log_norms[row, :row, sequence] = profiles[lags[::-1] - 1, index]",
         "jacobians/test_lag_map.py::test_every_pair_is_the_norm_of_its_own_product",
@@ -293,14 +293,14 @@ MUTANTS = (
     ),
     Mutant(
         "rows left unsorted before QR",
-        "jacobians/kernels/sorted_qr.py",
+        "jacobians/kernels/qr_frame.py",
         'order = np.argsort(-row_sizes, kind="stable")',
         "order = np.arange(row_sizes.size)",
         "jacobians/test_lyapunov.py::test_a_unit_that_is_almost_shut_keeps_its_exponent_to_full_accuracy",
     ),
     Mutant(
         "columns of any size in one factor",
-        "jacobians/kernels/sorted_qr.py",
+        "jacobians/kernels/qr_frame.py",
         "WIDEST_COLUMNS = 8\n",
         "WIDEST_COLUMNS = 8000\n",
         "jacobians/test_lyapunov.py::test_a_unit_whose_column_is_almost_shut_keeps_its_exponent_too[1]",
@@ -364,7 +364,7 @@ MUTANTS = (
     Mutant(
         "Wᵀ for W in the backward sweep",
         "model/elman.py",
-        "with_kept(product(local, self.cell.recurrent_weights), rows",
+        "with_kept(cells.product(local, self.cell.recurrent_weights), rows",
         "with_kept(product(local, self.cell.recurrent_weights.T), rows",
         "learning/test_bptt_autograd.py::test_gradient_and_adjoints_are_what_autograd_finds",
     ),
@@ -414,7 +414,7 @@ MUTANTS = (
         "the cell after the step in an LSTM's forget gate",
         "model/lstm.py",
         "memory[:-1] * gate_slope(blocks[1])",
-        "cells[1:] * gate_slope(blocks[1])",
+        "memory[1:] * gate_slope(blocks[1])",
         "jacobians/test_cell_chain.py::test_the_product_is_what_moving_the_first_state_does[lstm]",
     ),
     Mutant(
@@ -426,7 +426,7 @@ MUTANTS = (
     ),
     Mutant(
         "the factor 2 of the squared error forgotten",
-        "learning/losses.py",
+        "learning/bptt.py",
         "gap * (2.0 / gap[0].size)",
         "gap * (1.0 / gap[0].size)",
         "learning/test_losses.py::test_squared_error_is_the_mean_over_batch_and_outputs",
@@ -669,7 +669,7 @@ MUTANTS = (
     ),
     Mutant(
         "the noise of a batch taken for signal",
-        "learning/signal.py",
+        "learning/readout.py",
         "    np.fill_diagonal(products, 0.0)\n",
         "",
         "learning/test_signal.py::test_targets_that_have_nothing_to_do_with_the_inputs_have_no_signal",

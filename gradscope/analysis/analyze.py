@@ -17,7 +17,7 @@ from gradscope.analysis.results import Analysis, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import examine, past_transient, takes_first_step
 from gradscope.arrays import LN_10, plain
-from gradscope.data.problem import Problem
+from gradscope.data.tasks import Problem
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.remedies import Measure, clipping_value, remedies
 from gradscope.diagnosis.thresholds import Thresholds

@@ -23,8 +23,8 @@ from gradscope.analysis.settings import (
 from gradscope.analysis.stage import EvaluationBatch, further_steps
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
-from gradscope.data.problem import Problem, recorded_problem, series_problem, task_problem
 from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, Table, read_table
+from gradscope.data.tasks import Problem, recorded_problem, series_problem, task_problem
 from gradscope.errors import SettingError
 from gradscope.learning.history import History
 from gradscope.learning.readout import Source

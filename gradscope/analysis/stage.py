@@ -21,8 +21,7 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.parameter_profile import parameter_profile
 from gradscope.jacobians.shares import gradient_shares, log_adjoint_norms
-from gradscope.learning.bptt import backpropagate
-from gradscope.learning.losses import error_per_step
+from gradscope.learning.bptt import backpropagate, error_per_step
 from gradscope.model.cells import Cell, largest
 from gradscope.model.trajectory import Trajectory, last_steps, picked, unroll
 from gradscope.names import CellName, StageName

@@ -19,8 +19,7 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.chain import rescaled, step_shifts
 from gradscope.jacobians.kernels.adjoint_rows import AdjointRows
-from gradscope.learning.bptt import entering_errors
-from gradscope.learning.losses import step_errors
+from gradscope.learning.bptt import entering_errors, step_errors
 from gradscope.model.cells import Cell, Linearization
 from gradscope.model.trajectory import Trajectory
 from gradscope.notebook_repr import CompactRepr

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.batch import Batch
-from gradscope.learning.losses import step_errors
+from gradscope.learning.bptt import step_errors
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.progress import tracked

@@ -19,8 +19,8 @@ from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import held_out_error
 from gradscope.diagnosis.growth import CauseRates
 from gradscope.errors import SettingError
+from gradscope.learning.bptt import error_per_step
 from gradscope.learning.history import Stop
-from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, CellName, StageName, TaskName

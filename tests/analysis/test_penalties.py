@@ -11,7 +11,7 @@ from gradscope.analysis.network import Streams
 from gradscope.analysis.prepare import prepare, resolve
 from gradscope.analysis.results import Analysis
 from gradscope.analysis.settings import Settings
-from gradscope.data.problem import task_problem
+from gradscope.data.tasks import task_problem
 from gradscope.errors import SettingError
 from gradscope.learning.differences import loss
 from gradscope.learning.history import History

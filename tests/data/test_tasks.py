@@ -10,7 +10,7 @@ from gradscope.data.batch import Batch
 from gradscope.data.series import memoryless_error
 from gradscope.data.tasks import TASKS, Task, make_task
 from gradscope.errors import SettingError
-from gradscope.learning.losses import error_per_step
+from gradscope.learning.bptt import error_per_step
 from gradscope.names import ErrorName, TaskName
 from tests.present import present
 

@@ -11,8 +11,7 @@ from gradscope.errors import SettingError, ShapeError
 from gradscope.jacobians import shares
 from gradscope.jacobians.chain import elman_chain
 from gradscope.jacobians.shares import GradientShares, gradient_shares, log_adjoint_norms
-from gradscope.learning.bptt import backpropagate
-from gradscope.learning.losses import step_errors
+from gradscope.learning.bptt import backpropagate, step_errors
 from gradscope.model.activations import IDENTITY, TANH, Activation
 from gradscope.model.cells import CellTrajectory
 from gradscope.model.elman import ElmanParameters

@@ -8,8 +8,7 @@ from gradscope.arrays import FloatArray
 from gradscope.data.batch import Targets
 from gradscope.diagnosis.causes import causes
 from gradscope.jacobians.chain import ElmanChain, elman_chain
-from gradscope.jacobians.lag_map import lag_map
-from gradscope.jacobians.lag_norms import lag_norms
+from gradscope.jacobians.lag_norms import lag_map, lag_norms
 from gradscope.jacobians.lyapunov import lyapunov_exponents
 from gradscope.jacobians.reference import verify_lag_norms
 from gradscope.jacobians.shares import log_adjoint_norms

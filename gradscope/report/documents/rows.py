@@ -13,7 +13,7 @@ from gradscope.analysis.fields import QUANTILES, Field, stage_fields
 from gradscope.analysis.results import SLOPE_EDGES, Analysis, Comparison, Stage
 from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
 from gradscope.diagnosis.growth import terms_of
-from gradscope.jacobians.lag_map import LagMap
+from gradscope.jacobians.lag_norms import LagMap
 from gradscope.jacobians.shares import GradientShares
 
 Rows = tuple[tuple[str, ...], list[list[Any]]]

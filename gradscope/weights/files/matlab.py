@@ -112,7 +112,12 @@ def _matrices_5(raw: bytes, gathering: Gathering) -> Iterator[Matrix]:
                 yield (name, holds, None)
             elif not packed or gathering.admits(name, size):
                 whole = memoryview(unfold(data, TAG + size))[TAG:] if packed else data
-                numbers = _matrix_5(whole, shape, byte_order)
+                # The numbers stand behind the name.
+                flat = _numbers(next(islice(_elements(whole, byte_order), 3, None)), byte_order)
+                if math.prod(shape) != flat.size:
+                    fault = f"a matrix of shape {tuple(shape)} holds {flat.size} numbers"
+                    raise WeightsError(f"{fault}; the file is damaged")
+                numbers = flat.reshape(shape, order="F")
                 gathering.spend(max(0, size - numbers.nbytes), name)  # What follows them
                 yield (name, holds, numbers)
 
@@ -151,15 +156,6 @@ def _head_5(data: memoryview, byte_order: ByteOrder) -> tuple[str, str, list[int
     if len(shape) > MAX_DIMENSIONS or any(n < 0 for n in shape):
         raise ValueError(f"{len(shape)} dimensions, or a negative one")
     return (title, NUMERIC[code], shape)
-
-
-def _matrix_5(data: memoryview, shape: list[int], byte_order: ByteOrder) -> NumberArray:
-    """Return the numbers of a variable, which stand behind its name."""
-    flat = _numbers(next(islice(_elements(data, byte_order), 3, None)), byte_order)
-    if math.prod(shape) != flat.size:
-        fault = f"a matrix of shape {tuple(shape)} holds {flat.size} numbers"
-        raise WeightsError(f"{fault}; the file is damaged")
-    return flat.reshape(shape, order="F")
 
 
 def _numbers(element: Element, byte_order: ByteOrder) -> NumberArray:
