@@ -286,7 +286,7 @@ MUTANTS = (
     ),
     Mutant(
         "a Jacobi rotation without the ratio of the lengths",
-        "jacobians/kernels/jacobi_svd.py",
+        "jacobians/singular_values.py",
         "upper = units[i] + (tau * ratio)[:, None] * units[j]",
         "upper = units[i] + tau[:, None] * units[j]",
         "jacobians/test_singular_values.py::test_the_lag_reaches_back_from_the_last_step_in_every_sequence",

@@ -7,11 +7,10 @@ import numpy as np
 from gradscope.analysis.prepare import Prepared, prepare
 from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.causes import cell_causes
+from gradscope.jacobians import reference
 from gradscope.jacobians.cell_chain import cell_chain
-from gradscope.jacobians.reference import difference_transport, product_transport
 from gradscope.jacobians.shares import gradient_shares
 from gradscope.learning.bptt import backpropagate
-from gradscope.learning.differences import central_differences, relative_deviation
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.progress import tracked
 
@@ -68,11 +67,11 @@ def _gradient_rows(prepared: Prepared, trajectory: Trajectory) -> list[CheckRow]
     compared = []
     for name, array in tracked([*network.weights()], "gradients"):
         entries = rng.permutation(array.size)[:MAX_ENTRIES]
-        numerical = central_differences(network, batch, name, entries)
-        deviation = relative_deviation(found[name].flat[entries], numerical)
+        numerical = reference.central_differences(network, batch, name, entries)
+        deviation = reference.relative_deviation(found[name].flat[entries], numerical)
         compared.append((name, "central differences", deviation, TOLERANCE_OF_DIFFERENCES))
     for name, shares in gradient_shares(network, trajectory, batch.targets).total.items():
-        deviation = relative_deviation(found[name], shares)
+        deviation = reference.relative_deviation(found[name], shares)
         compared.append((name, "sum of shares by lag", deviation, TOLERANCE_OF_SUMS))
     return [
         CheckRow(f"gradient of {name.replace('_', ' ')}", against, deviation, allowed)
@@ -84,12 +83,12 @@ def _against_moved_state(prepared: Prepared) -> CheckRow:
     inputs = prepared.batch.batch.inputs[:MAX_STEPS_MOVED]
     size, rng = prepared.network.state_size, np.random.default_rng(prepared.resolved.seed)
     first = MAX_FIRST_STATE * rng.uniform(-1.0, 1.0, size)
-    product = product_transport(prepared.network, inputs, first)
-    moved = difference_transport(prepared.network, inputs, first)
+    product = reference.product_transport(prepared.network, inputs, first)
+    moved = reference.difference_transport(prepared.network, inputs, first)
     return CheckRow(
         f"product of {inputs.shape[0]} Jacobians",
         "moving the first state",
-        relative_deviation(product, moved),
+        reference.relative_deviation(product, moved),
         TOLERANCE_OF_DIFFERENCES,
     )
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradscope.analysis.archive import SavedRun, load_run
-from gradscope.analysis.memory import STATES_AT_ONCE, require_memory
-from gradscope.analysis.network import Streams, draw_network, with_noise
+from gradscope.analysis.network import Streams, draw_network, require_memory, with_noise
 from gradscope.analysis.results import ImportedNetwork
 from gradscope.analysis.settings import (
     JUDGING_SETTINGS,
@@ -20,11 +19,11 @@ from gradscope.analysis.settings import (
     Settings,
     flag,
 )
-from gradscope.analysis.stage import EvaluationBatch, further_steps
+from gradscope.analysis.stage import STATES_AT_ONCE, EvaluationBatch, further_steps
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
 from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, Table, read_table
-from gradscope.data.tasks import Problem, recorded_problem, series_problem, task_problem
+from gradscope.data.tasks import Problem, make_task, recorded_problem, series_problem
 from gradscope.errors import SettingError
 from gradscope.learning.history import History
 from gradscope.learning.readout import Source
@@ -140,7 +139,7 @@ def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) 
         held_out = None if batch.task_info.baseline is None else batch
         given = (None, settings, StageName.GIVEN)
         of_task = settings.weights is None and settings.data is None
-        task = task_problem(settings.task, settings.steps, settings.delay) if of_task else None
+        task = make_task(settings.task, settings.steps, settings.delay) if of_task else None
         found = Prepared(run.params, batch, held_out, *given, run.error, layers, problem=task)
         return replace(found, earlier_training=run.training)
     if settings.weights is not None:
@@ -244,7 +243,7 @@ def readout_sources(prepared: Prepared) -> tuple[Source, Source]:
 def open_problem(settings: Settings, read_table: ReadTable = read_table) -> Problem:
     """Set up the task or read the series that the settings name."""
     if settings.data is None:
-        return task_problem(settings.task, settings.steps, settings.delay)
+        return make_task(settings.task, settings.steps, settings.delay)
     path = Path(settings.data)
     table = read_table(path, settings.column, settings.missing)
     return series_problem(table, path.name, settings.steps, settings.validation)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradscope.analysis.details import first_sequences
-from gradscope.analysis.memory import STATES_AT_ONCE
 from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, SlopeSummary, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, IntArray, counted, quantiles
@@ -26,6 +25,10 @@ from gradscope.model.cells import Cell, largest
 from gradscope.model.trajectory import Trajectory, last_steps, picked, unroll
 from gradscope.names import CellName, StageName
 from gradscope.notebook_repr import CompactRepr
+
+STATES_AT_ONCE = 2**20
+"""Hidden states (numbers) that are held at once while the error is measured: 8 MB. The system
+clears larger arrays for each block anew."""
 
 MAX_STATE = 1e150
 """States beyond this are not followed further: their squares leave the range of float64."""

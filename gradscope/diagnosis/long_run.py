@@ -73,8 +73,7 @@ def long_run(
     vectors = np.random.default_rng(0).standard_normal(state.shape)
     for start in tracked(range(0, total, STEPS_AT_ONCE), "growth over many steps"):
         part = slice(start, start + STEPS_AT_ONCE)
-        ran = unroll(params, inputs[part], state, None if noise is None else noise[part])
-        piece = ran.cell_trajectory
+        piece = unroll(params, inputs[part], state, None if noise is None else noise[part])
         state = piece.states[-1]
         if not largest(piece.states) <= max_state:
             return None

@@ -11,8 +11,7 @@ from gradscope.analysis import stage as study
 from gradscope.analysis.analyze import analyze
 from gradscope.analysis.archive import archive_bytes, load_run
 from gradscope.analysis.checkpoints import LOOKS, Checkpoint, CheckpointRecorder
-from gradscope.analysis.memory import NEEDS, machine_memory, memory_needed, require_memory
-from gradscope.analysis.network import Streams
+from gradscope.analysis.network import NEEDS, Streams, machine_memory, memory_needed, require_memory
 from gradscope.analysis.prepare import prepare
 from gradscope.analysis.results import Analysis, Profile
 from gradscope.analysis.settings import Settings

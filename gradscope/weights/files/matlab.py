@@ -18,11 +18,11 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from gradscope.data.columns import quoted
-from gradscope.data.intake import unfold
+from gradscope.data.intake import AnyArray, unfold
 from gradscope.errors import WeightsError
 from gradscope.weights.files.contents import Gathering
 from gradscope.weights.files.hdf5 import attribute, may_be_read, open_hdf5
-from gradscope.weights.files.tensors import MAX_DIMENSIONS, NumberArray
+from gradscope.weights.files.tensors import MAX_DIMENSIONS
 
 REMEDY = "save it again in MATLAB: save('weights.mat', 'W', 'U', 'b', '-v7')"
 SIGNATURE_73 = b"MATLAB 7.3 MAT-file"
@@ -47,7 +47,7 @@ COMPLEX = 0x0800
 
 ByteOrder = Literal["little", "big"]
 
-Matrix = tuple[str, str, NumberArray | None]
+Matrix = tuple[str, str, AnyArray | None]
 """One variable: its name, the class it is of, and its numbers, None where it holds none."""
 
 Element = tuple[int, memoryview]
@@ -158,6 +158,6 @@ def _head_5(data: memoryview, byte_order: ByteOrder) -> tuple[str, str, list[int
     return (title, NUMERIC[code], shape)
 
 
-def _numbers(element: Element, byte_order: ByteOrder) -> NumberArray:
+def _numbers(element: Element, byte_order: ByteOrder) -> AnyArray:
     kind, data = element
     return np.frombuffer(data, np.dtype(NUMBER_CODES[kind]).newbyteorder(byte_order))
