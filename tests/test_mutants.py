@@ -433,7 +433,7 @@ MUTANTS = (
     ),
     Mutant(
         "Adam without its corrections",
-        "learning/optimizers.py",
+        "learning/training.py",
         "corrections = [1.0 - decay**count for decay in decays]",
         "corrections = [1.0 for decay in decays]",
         "learning/test_optimizers.py::test_adam_steps_by_the_learning_rate_while_the_slope_stays_the_same",

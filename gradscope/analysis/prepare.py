@@ -11,14 +11,8 @@ import numpy as np
 from gradscope.analysis.archive import SavedRun, load_run
 from gradscope.analysis.network import Streams, draw_network, require_memory, with_noise
 from gradscope.analysis.results import ImportedNetwork
-from gradscope.analysis.settings import (
-    JUDGING_SETTINGS,
-    NETWORK_SETTINGS,
-    SEQUENCE_SETTINGS,
-    SETTINGS,
-    Settings,
-    flag,
-)
+from gradscope.analysis.setting_values import Group
+from gradscope.analysis.settings import SEQUENCE_SETTINGS, SETTINGS, Settings, flag, settings_of
 from gradscope.analysis.stage import STATES_AT_ONCE, EvaluationBatch, further_steps
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
@@ -115,7 +109,7 @@ def _read_per_unit(values: Mapping[str, Any]) -> Mapping[str, Any]:
 def _over_saved(values: Mapping[str, Any], saved: Settings) -> Settings:
     """Return the settings of a saved run with others over them, none of them of its network."""
     kept = saved.as_dict()
-    for name in NETWORK_SETTINGS:
+    for name in settings_of(Group.NETWORK):
         asked = list(values[name]) if isinstance(values.get(name), tuple) else values.get(name)
         if name in values and asked != kept[name]:
             had = "none" if kept[name] is None else kept[name]
@@ -135,7 +129,8 @@ def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) 
         return all(getattr(settings, name) == getattr(run.settings, name) for name in names)
 
     if not settings.updates and same(SEQUENCE_SETTINGS):
-        batch, layers = run.evaluation, run.network if same(JUDGING_SETTINGS) else None
+        judged = same(settings_of(Group.JUDGING))
+        batch, layers = run.evaluation, run.network if judged else None
         held_out = None if batch.task_info.baseline is None else batch
         given = (None, settings, StageName.GIVEN)
         of_task = settings.weights is None and settings.data is None

@@ -27,7 +27,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradscope.arrays import BoolArray, FloatArray
+from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
 from gradscope.learning.bptt import Gradients, sent_back
 from gradscope.model.cells import Cell, Linearization, product
@@ -104,12 +104,16 @@ def flossing_gradient(params: Cell, trajectory: Trajectory, count: int) -> Gradi
     if not alive.any():
         raise SettingError("--floss finds no finite Lyapunov exponent; choose another --activation")
     slopes = np.where(alive, exponents, 0.0) * (2.0 / (trajectory.n_steps * alive.sum()))
-    rows = np.zeros_like(vectors[0])
+    rows, unit = np.zeros_like(vectors[0]), np.eye(count)
     local, through_jacobians = np.empty_like(rows), np.zeros_like(cell.recurrent_weights)
     entering, fed = np.zeros((2, *trajectory.states.shape))
     for step in range(trajectory.n_steps, 0, -1):
         if step in triangles:
-            rows = _back_through_qr(rows, vectors[step], triangles[step], slopes, alive)
+            # Below the diagonal Q̄ᵀ Q is 0 but for rounding, which would grow as (R_ii/R_jj)^t if it
+            # stayed. Adjoints of the dead stay 0.
+            lower = np.tril(slopes[..., None] * unit - rows @ vectors[step].swapaxes(1, 2))
+            upper = np.where(alive[..., None], triangles[step], unit)
+            rows = np.linalg.solve(upper, rows + lower @ vectors[step]).astype(np.float64)
         before, at = vectors[step - 1], (step - 1, slice(None), None)
         fed[step], entering[step - 1] = _through_slopes(cell, trajectory, rows, before, step)
         rows = linearization.vjp(rows, at, local)
@@ -121,17 +125,6 @@ def flossing_gradient(params: Cell, trajectory: Trajectory, count: int) -> Gradi
     weights["recurrent_weights"] += through_jacobians
     loss = float(np.mean(np.square(exponents[alive])))
     return Gradients(loss, np.zeros(trajectory.n_steps), weights, adjoints)
-
-
-def _back_through_qr(
-    rows: FloatArray, basis: FloatArray, upper: FloatArray, slopes: FloatArray, alive: BoolArray
-) -> FloatArray:
-    """Return Āᵀ (B,k,S) from Q̄ᵀ, Qᵀ, R (B,k,k) and c (B,k); adjoints of the dead stay 0."""
-    unit = np.eye(upper.shape[1])
-    # Below the diagonal Q̄ᵀ Q is 0 but for rounding, which would grow as (R_ii/R_jj)^t if it stayed.
-    lower = np.tril(slopes[..., None] * unit - rows @ basis.swapaxes(1, 2))
-    upper = np.where(alive[..., None], upper, unit)
-    return np.asarray(np.linalg.solve(upper, rows + lower @ basis), dtype=np.float64)
 
 
 def _through_slopes(

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from gradscope.analysis import stage as study
-from gradscope.analysis.analyze import analyze
+from gradscope.analysis.analyze import LOOKS, Checkpoint, CheckpointRecorder, analyze
 from gradscope.analysis.archive import archive_bytes, load_run
-from gradscope.analysis.checkpoints import LOOKS, Checkpoint, CheckpointRecorder
 from gradscope.analysis.network import NEEDS, Streams, machine_memory, memory_needed, require_memory
 from gradscope.analysis.prepare import prepare
 from gradscope.analysis.results import Analysis, Profile

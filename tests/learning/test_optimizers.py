@@ -8,7 +8,7 @@ import pytest
 
 from gradscope.arrays import FloatArray
 from gradscope.learning.bptt import global_norm
-from gradscope.learning.optimizers import (
+from gradscope.learning.training import (
     DEFAULT_LEARNING_RATE,
     OPTIMIZERS,
     Weights,

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from gradscope.analysis.analyze import Checkpoint
 from gradscope.analysis.check import CheckRow
-from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import Memory, Spectrum
 from gradscope.analysis.fields import QUANTILES, Field, stage_fields
 from gradscope.analysis.results import SLOPE_EDGES, Analysis, Comparison, Stage

@@ -11,18 +11,18 @@ as a tag announces before it checks that so much is there. Source: MathWorks, "M
 """
 
 import math
+import struct
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from gradscope.data.columns import quoted
 from gradscope.data.intake import AnyArray, unfold
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import Gathering
+from gradscope.weights.files.contents import MAX_DIMENSIONS, Gathering
 from gradscope.weights.files.hdf5 import attribute, may_be_read, open_hdf5
-from gradscope.weights.files.tensors import MAX_DIMENSIONS
 
 REMEDY = "save it again in MATLAB: save('weights.mat', 'W', 'U', 'b', '-v7')"
 SIGNATURE_73 = b"MATLAB 7.3 MAT-file"
@@ -44,8 +44,6 @@ OTHER = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "funct
 OPAQUE = 17
 NUMERIC_73 = frozenset({*NUMERIC.values(), "logical"})
 COMPLEX = 0x0800
-
-ByteOrder = Literal["little", "big"]
 
 Matrix = tuple[str, str, AnyArray | None]
 """One variable: its name, the class it is of, and its numbers, None where it holds none."""
@@ -99,12 +97,12 @@ def _matrices_5(raw: bytes, gathering: Gathering) -> Iterator[Matrix]:
     """Yield the variables of a whole version 5 file; of what is compressed, only numbers that fit
     are unfolded.
     """
-    byte_order: ByteOrder = "little" if raw[126:128] == b"IM" else "big"
+    byte_order = "<" if raw[126:128] == b"IM" else ">"
     for kind, data in _elements(memoryview(raw)[HEADER_5:], byte_order):
         packed, inside, start, size = kind == COMPRESSED, kind, data, 0
         if packed:
             start = memoryview(unfold(data, START, whole=False))
-            inside, size = (int.from_bytes(start[at : at + 4], byte_order) for at in (0, 4))
+            inside, size = struct.unpack_from(f"{byte_order}2I", start)
             start = start[TAG:]
         if inside == MATRIX:
             name, holds, shape = _head_5(start, byte_order)
@@ -122,13 +120,11 @@ def _matrices_5(raw: bytes, gathering: Gathering) -> Iterator[Matrix]:
                 yield (name, holds, numbers)
 
 
-def _elements(data: memoryview, byte_order: ByteOrder) -> Iterator[Element]:
+def _elements(data: memoryview, byte_order: str) -> Iterator[Element]:
     """Yield the elements in a run of bytes."""
     place = 0
     while place + TAG <= len(data):
-        kind, size = (
-            int.from_bytes(data[place + at : place + at + 4], byte_order) for at in (0, 4)
-        )
+        kind, size = struct.unpack_from(f"{byte_order}2I", data, place)
         start, place_after = place + TAG, place + TAG + size
         if kind >> 16:  # A small element: its size beside its type, its data in the tag
             kind, size, start, place_after = kind & 0xFFFF, kind >> 16, place + 4, place + TAG
@@ -141,10 +137,10 @@ def _elements(data: memoryview, byte_order: ByteOrder) -> Iterator[Element]:
         place = place_after + (0 if kind == COMPRESSED else -place_after % TAG)
 
 
-def _head_5(data: memoryview, byte_order: ByteOrder) -> tuple[str, str, list[int] | None]:
+def _head_5(data: memoryview, byte_order: str) -> tuple[str, str, list[int] | None]:
     """Return a variable's name, its class, and its shape, None where it is no real numbers."""
     (_, flags), sizes, (_, name) = islice(_elements(data, byte_order), 3)
-    word, title = int.from_bytes(flags[:4], byte_order), bytes(name).decode("latin-1")
+    (word,), title = struct.unpack_from(f"{byte_order}I", flags), bytes(name).decode("latin-1")
     code = word & 0xFF
     if code == OPAQUE:  # It has no shape: its name stands first
         title = bytes(sizes[1]).decode("latin-1")
@@ -158,6 +154,6 @@ def _head_5(data: memoryview, byte_order: ByteOrder) -> tuple[str, str, list[int
     return (title, NUMERIC[code], shape)
 
 
-def _numbers(element: Element, byte_order: ByteOrder) -> AnyArray:
+def _numbers(element: Element, byte_order: str) -> AnyArray:
     kind, data = element
     return np.frombuffer(data, np.dtype(NUMBER_CODES[kind]).newbyteorder(byte_order))

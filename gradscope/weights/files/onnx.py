@@ -12,8 +12,7 @@ import numpy as np
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError, install_line
-from gradscope.weights.files.contents import Gathering, naming
-from gradscope.weights.files.tensors import flat_numbers
+from gradscope.weights.files.contents import Gathering, flat_numbers, naming
 
 REMEDY = "export it again, or give the framework's own weight file"
 FIELD_BYTES = 256

@@ -19,9 +19,15 @@ from gradscope.data.columns import quoted
 from gradscope.data.intake import AnyArray, ZipMembers
 from gradscope.errors import WeightsError
 from gradscope.weights.files import contents, restricted_pickle
-from gradscope.weights.files.contents import Gathering, naming
+from gradscope.weights.files.contents import (
+    WIDTHS,
+    Gathering,
+    flat_numbers,
+    naming,
+    strided_view,
+    width,
+)
 from gradscope.weights.files.restricted_pickle import Maker, Named, make, read_pickle, refused_name
-from gradscope.weights.files.tensors import WIDTHS, flat_numbers, strided_view, width
 
 REMEDY = "save it again: torch.save(model.state_dict(), 'weights.pt')"
 MAGIC_BYTES, COUNT_BYTES = 15, 8

@@ -9,8 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import Gathering
-from gradscope.weights.files.tensors import MAX_DIMENSIONS, flat_numbers
+from gradscope.weights.files.contents import MAX_DIMENSIONS, Gathering, flat_numbers
 
 LENGTH_BYTES = 8
 REMEDY = "save it again: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
@@ -34,7 +33,13 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     """Read every tensor; return the ``metadata``. WeightsError if the header does not fit."""
     header = _header(file, gathering)
     metadata = header.pop("__metadata__", {})
-    entries = [_entry(name, values) for name, values in header.items()]
+    entries = []
+    for name, values in header.items():
+        code, shape, (begin, end) = values["dtype"], values["shape"], values["data_offsets"]
+        whole = all(type(n) is int and 0 <= n < 2**63 for n in (*shape, begin, end))
+        if not whole or len(shape) > MAX_DIMENSIONS:
+            raise WeightsError(f"{quoted(name)} has shape {quoted(str(shape))}; {REMEDY}")
+        entries.append(_Entry(name, code, tuple(shape), begin, end))
     start = file.tell()
     _check_cover(entries, gathering.size - start)
     for entry in entries:
@@ -64,15 +69,6 @@ def _header(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise TypeError("the header is no JSON object")
     return header
-
-
-def _entry(name: str, values: Any) -> _Entry:
-    code, shape = values["dtype"], values["shape"]
-    begin, end = values["data_offsets"]
-    whole = [*shape, begin, end]
-    if any(type(n) is not int or not 0 <= n < 2**63 for n in whole) or len(shape) > MAX_DIMENSIONS:
-        raise WeightsError(f"{quoted(name)} has shape {quoted(str(shape))}; {REMEDY}")
-    return _Entry(name, code, tuple(shape), begin, end)
 
 
 def _check_cover(entries: list[_Entry], n_bytes: int) -> None:
