@@ -42,7 +42,7 @@ _NAMES = {
     "jacobians.shares": ("GradientShares", "gradient_shares"),
     "diagnosis.causes": ("Causes", "causes", "GatedCauses", "cell_causes"),
     "diagnosis.verdict": ("Evidence", "Verdict"),
-    "diagnosis.thresholds": ("Thresholds",),
+    "diagnosis.reasons": ("Thresholds",),
     "diagnosis.write_level": ("Writing", "write_level"),
     "diagnosis.growth": ("GrowthRate", "growth_rate"),
     "diagnosis.mean_field": ("MeanField", "mean_field"),

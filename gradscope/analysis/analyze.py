@@ -20,9 +20,8 @@ from gradscope.analysis.settings import Settings
 from gradscope.arrays import LN_10, IntArray, plain, quantiles
 from gradscope.data.tasks import Problem
 from gradscope.diagnosis.growth import memory_horizon
-from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.diagnosis.reasons import Reason, ReasonCode, Thresholds
 from gradscope.diagnosis.remedies import Measure, clipping_value, remedies
-from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_norms import lag_norms
 from gradscope.learning.history import BEYOND
@@ -198,31 +197,29 @@ def _with_effect_of_training(before: Stage, after: Stage) -> Stage:
 
 def train_network(prepared: Prepared, task: Problem, watch: Watcher | None) -> Trained:
     """Train on batches of their own random stream, as far as the network can be examined."""
-    settings = prepared.resolved
+    settings, network, flossed = prepared.resolved, prepared.network, None
     streams = Streams.from_seed(settings.seed)
-    noisy = partial(with_noise, settings.noise, streams.training_noise, prepared.network)
+    fits = partial(study.takes_first_step, evaluation=prepared.batch)
+    if settings.floss:
+        # The exponents are pulled to 0 by Adam, on small batches of a random stream of their own.
+        rng, few = streams.flossing, min(settings.batch, FLOSSED_SEQUENCES)
+        flossed = train(
+            network,
+            lambda: with_noise(settings.noise, rng, network, task.draw(rng, few)),
+            adam(DEFAULT_LEARNING_RATE[OptimizerName.ADAM]),
+            settings.floss,
+            limits=Limits(exponents=settings.hidden),
+            fits=fits,
+        )
+    noisy = partial(with_noise, settings.noise, streams.training_noise, network)
     rate = settings.learning_rate or DEFAULT_LEARNING_RATE[settings.optimizer]
     return train(
-        prepared.network,
+        network,
         lambda: noisy(task.draw(streams.training, settings.batch)),
         OPTIMIZERS[settings.optimizer](rate),
         settings.updates,
         limits=Limits(settings.clip_norm, settings.clip_value, settings.truncate, settings.omega),
         watch=watch,
-        fits=partial(study.takes_first_step, evaluation=prepared.batch),
-        flossed=_flossed(prepared, task) if settings.floss else None,
-    )
-
-
-def _flossed(prepared: Prepared, task: Problem) -> Trained:
-    """Pull the exponents to 0 by Adam, on small batches of a random stream of their own."""
-    settings, network = prepared.resolved, prepared.network
-    rng, few = Streams.from_seed(settings.seed).flossing, min(settings.batch, FLOSSED_SEQUENCES)
-    return train(
-        network,
-        lambda: with_noise(settings.noise, rng, network, task.draw(rng, few)),
-        adam(DEFAULT_LEARNING_RATE[OptimizerName.ADAM]),
-        settings.floss,
-        limits=Limits(exponents=settings.hidden),
-        fits=partial(study.takes_first_step, evaluation=prepared.batch),
+        fits=fits,
+        flossed=flossed,
     )

@@ -54,10 +54,24 @@ class CheckRow:
 def check(settings: Settings | Prepared) -> tuple[CheckRow, ...]:
     """Compare gradient, shares, transport and causes with independent computations."""
     prepared = settings if isinstance(settings, Prepared) else prepare(settings)
-    batch = prepared.batch.batch
-    trajectory = unroll(prepared.network, batch.inputs, noise=batch.noise)
-    of_gradient = () if prepared.held_out is None else _gradient_rows(prepared, trajectory)
-    return *of_gradient, _against_moved_state(prepared), _against_causes(prepared, trajectory)
+    network, batch = prepared.network, prepared.batch.batch
+    trajectory = unroll(network, batch.inputs, noise=batch.noise)
+    rows = [] if prepared.held_out is None else _gradient_rows(prepared, trajectory)
+    inputs, rng = batch.inputs[:MAX_STEPS_MOVED], np.random.default_rng(prepared.resolved.seed)
+    first = MAX_FIRST_STATE * rng.uniform(-1.0, 1.0, network.state_size)
+    product = reference.product_transport(network, inputs, first)
+    moved = reference.difference_transport(network, inputs, first)
+    title, deviation = f"product of {len(inputs)}", reference.relative_deviation(product, moved)
+    of = (f"{title} Jacobians", "moving the first state", deviation, TOLERANCE_OF_DIFFERENCES)
+    lags = np.arange(1, trajectory.n_steps + 1)
+    found = cell_causes(cell_chain(network, trajectory), lags)
+    names = [each.name for each in fields(found) if each.name not in ("lags", "total")]
+    terms = sum(getattr(found, name) for name in names)
+    alive = np.isfinite(found.total)
+    deviation = float(np.max(np.abs(terms[alive] - found.total[alive]), initial=0.0))
+    against = f"its {NUMERALS[len(names)]} causes"
+    path = CheckRow("σ_max at every lag", against, deviation, TOLERANCE_OF_PATHS)
+    return *rows, CheckRow(*of), path
 
 
 def _gradient_rows(prepared: Prepared, trajectory: Trajectory) -> list[CheckRow]:
@@ -77,28 +91,3 @@ def _gradient_rows(prepared: Prepared, trajectory: Trajectory) -> list[CheckRow]
         CheckRow(f"gradient of {name.replace('_', ' ')}", against, deviation, allowed)
         for name, against, deviation, allowed in compared
     ]
-
-
-def _against_moved_state(prepared: Prepared) -> CheckRow:
-    inputs = prepared.batch.batch.inputs[:MAX_STEPS_MOVED]
-    size, rng = prepared.network.state_size, np.random.default_rng(prepared.resolved.seed)
-    first = MAX_FIRST_STATE * rng.uniform(-1.0, 1.0, size)
-    product = reference.product_transport(prepared.network, inputs, first)
-    moved = reference.difference_transport(prepared.network, inputs, first)
-    return CheckRow(
-        f"product of {inputs.shape[0]} Jacobians",
-        "moving the first state",
-        reference.relative_deviation(product, moved),
-        TOLERANCE_OF_DIFFERENCES,
-    )
-
-
-def _against_causes(prepared: Prepared, trajectory: Trajectory) -> CheckRow:
-    lags = np.arange(1, trajectory.n_steps + 1)
-    found = cell_causes(cell_chain(prepared.network, trajectory), lags)
-    names = [each.name for each in fields(found) if each.name not in ("lags", "total")]
-    terms = sum(getattr(found, name) for name in names)
-    alive = np.isfinite(found.total)
-    deviation = float(np.max(np.abs(terms[alive] - found.total[alive]), initial=0.0))
-    against = f"its {NUMERALS[len(names)]} causes"
-    return CheckRow("σ_max at every lag", against, deviation, TOLERANCE_OF_PATHS)

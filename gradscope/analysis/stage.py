@@ -12,8 +12,7 @@ from gradscope.arrays import FloatArray, IntArray, counted, quantiles
 from gradscope.data.batch import Batch, Targets, TaskInfo
 from gradscope.diagnosis.diagnose import Diagnosis, NetworkMeasures, diagnose
 from gradscope.diagnosis.long_run import LongRun, burn_in_steps, long_run
-from gradscope.diagnosis.reasons import Reason, ReasonCode
-from gradscope.diagnosis.thresholds import Thresholds
+from gradscope.diagnosis.reasons import Reason, ReasonCode, Thresholds
 from gradscope.diagnosis.verdict import Learned, Verdict
 from gradscope.diagnosis.write_level import Writing, write_level
 from gradscope.errors import SettingError

@@ -46,11 +46,7 @@ def parity_rows(stack: ImportedStack) -> tuple[CheckRow, ...]:
     cell.requires_grad_(requires_grad=False)
     jacobians = "torch.func.jacrev", partial(_jacobian, cell)
     states = f"torch.nn.{name}", partial(_states, cell)
-    return *compared(stack, TOLERANCE, states, jacobians), _stack_row(stack)
-
-
-def _stack_row(stack: ImportedStack) -> CheckRow:
-    """Compare what the whole stack puts out, over the steps in which rounding has not grown."""
+    # The whole stack is compared over the steps in which rounding has not grown.
     steps = stack.recording.inputs.shape[0]
     nudged = stack.recording.inputs * (1.0 + np.finfo(np.float64).eps)
     ours = _our_outputs(stack, stack.recording.inputs)
@@ -58,8 +54,9 @@ def _stack_row(stack: ImportedStack) -> CheckRow:
         steps //= 2
         ours = _our_outputs(stack, stack.recording.inputs[:steps])
     deviation = relative_deviation(ours, _outputs(stack, stack.recording.inputs[:steps]))
-    title = f"{steps} outputs of all layers of {stack.studied.name}"
-    return CheckRow(title, f"torch.nn.{stack.studied.kind.upper()}", deviation, TOLERANCE)
+    title = f"{steps} outputs of all layers of {layer.name}"
+    whole = CheckRow(title, f"torch.nn.{layer.kind.upper()}", deviation, TOLERANCE)
+    return *compared(stack, TOLERANCE, states, jacobians), whole
 
 
 def _tensor(array: FloatArray) -> torch.Tensor:

@@ -156,4 +156,4 @@ def _head_5(data: memoryview, byte_order: str) -> tuple[str, str, list[int] | No
 
 def _numbers(element: Element, byte_order: str) -> AnyArray:
     kind, data = element
-    return np.frombuffer(data, np.dtype(NUMBER_CODES[kind]).newbyteorder(byte_order))
+    return np.frombuffer(data, np.dtype(byte_order + NUMBER_CODES[kind]))

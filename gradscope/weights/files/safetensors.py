@@ -41,7 +41,16 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
             raise WeightsError(f"{quoted(name)} has shape {quoted(str(shape))}; {REMEDY}")
         entries.append(_Entry(name, code, tuple(shape), begin, end))
     start = file.tell()
-    _check_cover(entries, gathering.size - start)
+    reached, n_bytes = 0, gathering.size - start
+    # No places may overlap, leave a hole, or reach beyond the file.
+    for entry in sorted(entries, key=lambda each: (each.begin, each.end)):
+        if entry.begin != reached:
+            fault = f"begins at byte {entry.begin}, but the one before ends at {reached}"
+            raise WeightsError(f"{quoted(entry.name)} {fault}; {REMEDY}")
+        reached = entry.end
+    if reached != n_bytes:
+        fault = f"the header speaks of {reached} bytes, but {n_bytes} follow"
+        raise WeightsError(f"{fault}; the file is cut short or damaged: {REMEDY}")
     for entry in entries:
         if entry.code not in NUMBER_TYPES:
             gathering.skip(entry.name, f"numbers of type {quoted(entry.code)}")
@@ -69,16 +78,3 @@ def _header(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise TypeError("the header is no JSON object")
     return header
-
-
-def _check_cover(entries: list[_Entry], n_bytes: int) -> None:
-    """Refuse places that overlap, leave a hole, or reach beyond the file."""
-    reached = 0
-    for entry in sorted(entries, key=lambda each: (each.begin, each.end)):
-        if entry.begin != reached:
-            fault = f"begins at byte {entry.begin}, but the one before ends at {reached}"
-            raise WeightsError(f"{quoted(entry.name)} {fault}; {REMEDY}")
-        reached = entry.end
-    if reached != n_bytes:
-        fault = f"the header speaks of {reached} bytes, but {n_bytes} follow"
-        raise WeightsError(f"{fault}; the file is cut short or damaged: {REMEDY}")
