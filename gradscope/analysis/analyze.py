@@ -24,18 +24,11 @@ from gradscope.diagnosis.reasons import Reason, ReasonCode, Thresholds
 from gradscope.diagnosis.remedies import Measure, clipping_value, remedies
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_norms import lag_norms
+from gradscope.learning import training
 from gradscope.learning.history import BEYOND
 from gradscope.learning.penalties import FLOSSED_SEQUENCES
 from gradscope.learning.readout import measure_readout
-from gradscope.learning.training import (
-    DEFAULT_LEARNING_RATE,
-    OPTIMIZERS,
-    Limits,
-    Trained,
-    Watcher,
-    adam,
-    train,
-)
+from gradscope.learning.training import Limits, Trained, Watcher, train
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.names import OptimizerName, StageName
@@ -206,17 +199,17 @@ def train_network(prepared: Prepared, task: Problem, watch: Watcher | None) -> T
         flossed = train(
             network,
             lambda: with_noise(settings.noise, rng, network, task.draw(rng, few)),
-            adam(DEFAULT_LEARNING_RATE[OptimizerName.ADAM]),
+            training.adam(training.DEFAULT_LEARNING_RATE[OptimizerName.ADAM]),
             settings.floss,
             limits=Limits(exponents=settings.hidden),
             fits=fits,
         )
     noisy = partial(with_noise, settings.noise, streams.training_noise, network)
-    rate = settings.learning_rate or DEFAULT_LEARNING_RATE[settings.optimizer]
+    rate = settings.learning_rate or training.DEFAULT_LEARNING_RATE[settings.optimizer]
     return train(
         network,
         lambda: noisy(task.draw(streams.training, settings.batch)),
-        OPTIMIZERS[settings.optimizer](rate),
+        training.OPTIMIZERS[settings.optimizer](rate),
         settings.updates,
         limits=Limits(settings.clip_norm, settings.clip_value, settings.truncate, settings.omega),
         watch=watch,

@@ -19,14 +19,7 @@ from gradscope.data.columns import quoted
 from gradscope.data.intake import AnyArray, ZipMembers
 from gradscope.errors import WeightsError
 from gradscope.weights.files import contents, restricted_pickle
-from gradscope.weights.files.contents import (
-    WIDTHS,
-    Gathering,
-    flat_numbers,
-    naming,
-    strided_view,
-    width,
-)
+from gradscope.weights.files.contents import Gathering, naming
 from gradscope.weights.files.restricted_pickle import Maker, Named, make, read_pickle, refused_name
 
 REMEDY = "save it again: torch.save(model.state_dict(), 'weights.pt')"
@@ -91,7 +84,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
             fault = f"its storage has {len(raw)} bytes, but {storage.n_bytes} are announced"
             raise WeightsError(f"{fault}; the file is cut short: {REMEDY}")
         gathering.spend(len(raw), storage.key)
-        return flat_numbers(raw, number_type, order)
+        return contents.flat_numbers(raw, number_type, order)
 
     for name, tensor in _named_tensors(tree, gathering):
         if not isinstance(tensor, _Tensor):
@@ -99,7 +92,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
             continue
         with naming(quoted(name)):
             flat = numbers(tensor.storage, tensor.number_type)
-            view = strided_view(flat, tensor.offset, tensor.size, tensor.stride)
+            view = contents.strided_view(flat, tensor.offset, tensor.size, tensor.stride)
         gathering.keep(name, view, tensor.number_type)
     return {}
 
@@ -186,7 +179,7 @@ def _persistent(identity: Any) -> Any:
     if type(count) is not int or not 0 <= count < 2**63:
         raise WeightsError(f"a storage has {quoted(count)} numbers; {REMEDY}")
     number_type = STORAGES[named.name]
-    return _Storage(key, number_type, count * (width(number_type) if number_type else 1))
+    return _Storage(key, number_type, count * (contents.width(number_type) if number_type else 1))
 
 
 def _tensor(
@@ -198,7 +191,7 @@ def _tensor(
     if typed:
         named, metadata = rest[2], rest[3:]
         number_type = named.name.removeprefix("torch.") if isinstance(named, Named) else ""
-        if number_type not in WIDTHS:
+        if number_type not in contents.WIDTHS:
             fault = f"it holds numbers of type {quoted(number_type)}"
             raise WeightsError(f"{fault}; save it as float32")
     elif isinstance(storage, _Storage) and storage.number_type is not None:
