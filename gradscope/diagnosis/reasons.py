@@ -5,8 +5,7 @@ values, a code and its numbers. Words: ``report.words.reasons``.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-
-import numpy as np
+from math import inf
 
 from gradscope.errors import SettingError
 
@@ -38,7 +37,7 @@ class Thresholds:
         for each in fields(self):
             value, name = getattr(self, each.name), each.name.replace("_", "-")
             grows = each.name in ("exploding", "transient_growth")
-            low, high = (1.0, np.inf) if grows else (0.0, 1.0)
+            low, high = (1.0, inf) if grows else (0.0, 1.0)
             whole = name == "agreement"
             if not (low < value < high or (whole and value == high)):
                 raise SettingError(
