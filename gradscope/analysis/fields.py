@@ -218,6 +218,6 @@ def training_fields(history: History) -> Iterator[Field]:
     if history.reach is not None:
         yield Field("horizon_updates", history.reach[:, 0])
         horizons = [None if each == BEYOND else each for each in history.reach[:, 1].tolist()]
-        yield Field("horizon", horizons, STEPS, "it lies beyond the lags measured")
+        yield Field("horizon", horizons, STEPS, "the median profile stays above the threshold")
     penalties = {"omega": (history.omega, ""), "flossed_rms_exponent": (history.flossed, RATE)}
     yield from (Field(n, *each, OVERFLOWS) for n, each in penalties.items() if each[0] is not None)
