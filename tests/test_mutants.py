@@ -365,7 +365,7 @@ MUTANTS = (
         "Wᵀ for W in the backward sweep",
         "model/elman.py",
         "with_kept(cells.product(local, self.cell.recurrent_weights), rows",
-        "with_kept(product(local, self.cell.recurrent_weights.T), rows",
+        "with_kept(cells.product(local, self.cell.recurrent_weights.T), rows",
         "learning/test_bptt_autograd.py::test_gradient_and_adjoints_are_what_autograd_finds",
     ),
     Mutant(
