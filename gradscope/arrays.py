@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-LN_10, LOG_2 = math.log(10.0), math.log(2.0)
-"""Nats of a factor of ten, and of one of two."""
+LN_10 = math.log(10.0)
+"""Nats of a factor of ten."""
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]

@@ -118,7 +118,7 @@ MUTANTS = (
     ),
     Mutant(
         "padded steps have a target",
-        "learning/bptt.py",
+        "learning/losses.py",
         "np.where(targets.held[..., None], a, 0.0)",
         "np.where(True, a, 0.0)",
         "analysis/test_padded_batches.py::test_error_gradient_and_shares_are_the_means_over_the_sequences[RNN]",
@@ -251,7 +251,7 @@ MUTANTS = (
     ),
     Mutant(
         "a map of the lags for a map of the times",
-        "jacobians/lag_norms.py",
+        "jacobians/lag_map.py",
         "log_norms[row, :row, sequence] = profiles[lags - 1, index]",
         "log_norms[row, :row, sequence] = profiles[lags[::-1] - 1, index]",
         "jacobians/test_lag_map.py::test_every_pair_is_the_norm_of_its_own_product",
@@ -286,21 +286,21 @@ MUTANTS = (
     ),
     Mutant(
         "a Jacobi rotation without the ratio of the lengths",
-        "jacobians/singular_values.py",
+        "jacobians/kernels/jacobi_svd.py",
         "upper = units[i] + (tau * ratio)[:, None] * units[j]",
         "upper = units[i] + tau[:, None] * units[j]",
         "jacobians/test_singular_values.py::test_the_lag_reaches_back_from_the_last_step_in_every_sequence",
     ),
     Mutant(
         "rows left unsorted before QR",
-        "jacobians/kernels/qr_frame.py",
+        "jacobians/kernels/sorted_qr.py",
         'order = np.argsort(-row_sizes, kind="stable")',
         "order = np.arange(row_sizes.size)",
         "jacobians/test_lyapunov.py::test_a_unit_that_is_almost_shut_keeps_its_exponent_to_full_accuracy",
     ),
     Mutant(
         "columns of any size in one factor",
-        "jacobians/kernels/qr_frame.py",
+        "jacobians/kernels/sorted_qr.py",
         "WIDEST_COLUMNS = 8\n",
         "WIDEST_COLUMNS = 8000\n",
         "jacobians/test_lyapunov.py::test_a_unit_whose_column_is_almost_shut_keeps_its_exponent_too[1]",
@@ -356,7 +356,7 @@ MUTANTS = (
     ),
     Mutant(
         "the scale of younger errors ignored in the log adjoints",
-        "jacobians/shares.py",
+        "jacobians/adjoints.py",
         "np.maximum(exponents, scale), exponents)",
         "exponents, exponents)",
         "jacobians/test_adjoints.py::test_errors_of_very_different_age_add_up",
@@ -426,14 +426,14 @@ MUTANTS = (
     ),
     Mutant(
         "the factor 2 of the squared error forgotten",
-        "learning/bptt.py",
+        "learning/losses.py",
         "gap * (2.0 / gap[0].size)",
         "gap * (1.0 / gap[0].size)",
         "learning/test_losses.py::test_squared_error_is_the_mean_over_batch_and_outputs",
     ),
     Mutant(
         "Adam without its corrections",
-        "learning/training.py",
+        "learning/optimizers.py",
         "corrections = [1.0 - decay**count for decay in decays]",
         "corrections = [1.0 for decay in decays]",
         "learning/test_optimizers.py::test_adam_steps_by_the_learning_rate_while_the_slope_stays_the_same",

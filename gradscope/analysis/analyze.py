@@ -1,101 +1,35 @@
-"""The whole flow: prepare, examine, train, examine again, measure the details that were asked for;
-and how the memory horizon moves while the network learns, measured at a few checkpoints.
+"""The whole flow: prepare, examine, train, examine again, measure the details that were asked for.
 
 ``sweep.compare`` sets several analyses side by side.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from gradscope.analysis import stage as study
+from gradscope.analysis.checkpoints import CheckpointRecorder
 from gradscope.analysis.details import Progress, measure_details
 from gradscope.analysis.network import Streams, draw_network, with_noise
 from gradscope.analysis.prepare import Prepared, prepare, readout_sources
 from gradscope.analysis.results import Analysis, Stage
 from gradscope.analysis.settings import Settings
-from gradscope.arrays import LN_10, IntArray, plain, quantiles
-from gradscope.data.tasks import Problem
-from gradscope.diagnosis.growth import memory_horizon
-from gradscope.diagnosis.reasons import Reason, ReasonCode, Thresholds
+from gradscope.arrays import LN_10, plain
+from gradscope.data.problem import Problem
+from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.remedies import Measure, clipping_value, remedies
-from gradscope.jacobians.cell_chain import cell_chain
-from gradscope.jacobians.lag_norms import lag_norms
-from gradscope.learning import training
-from gradscope.learning.history import BEYOND
+from gradscope.diagnosis.thresholds import Thresholds
+from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS, adam
 from gradscope.learning.penalties import FLOSSED_SEQUENCES
 from gradscope.learning.readout import measure_readout
 from gradscope.learning.training import Limits, Trained, Watcher, train
-from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.names import OptimizerName, StageName
 
-LOOKS = 10
-"""Checkpoints of one training, about."""
-
-SEQUENCES = 4
-"""Sequences of a checkpoint; the full number is kept for the stages."""
-
 SHORTER = 0.8
 """Part of the earlier reach below which training is said to have shortened it (convention)."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Checkpoint:
-    """What was seen after an update (from 1): E on its batch, the unclipped gradient norm, and the
-    horizon in steps (None: never below the threshold, or the state overflows).
-    """
-
-    update: int
-    loss: float
-    gradient_norm: float
-    horizon: int | None
-
-
-class CheckpointRecorder:
-    """Watches training, and measures the horizon after the first update and every tenth of all.
-    ``report`` hears of each checkpoint, ``watch`` of every update.
-    """
-
-    def __init__(
-        self,
-        prepared: Prepared,
-        report: Callable[[Checkpoint], None] | None = None,
-        watch: Watcher | None = None,
-    ) -> None:
-        self.checkpoints: list[Checkpoint] = []
-        self._settings, self._batch = prepared.resolved, prepared.batch.batch
-        self._report, self._watch = report, watch
-        self._every = max(self._settings.updates // LOOKS, 1)
-
-    def __call__(self, update: int, loss: float, gradient_norm: float, params: Cell) -> None:
-        """Record a checkpoint, where one is due."""
-        if self._watch is not None:
-            self._watch(update, loss, gradient_norm, params)
-        if update != 1 and update % self._every and update != self._settings.updates:
-            return
-        checkpoint = Checkpoint(update, loss, gradient_norm, self._horizon(params))
-        self.checkpoints.append(checkpoint)
-        if self._report is not None:
-            self._report(checkpoint)
-
-    @property
-    def reach(self) -> IntArray:
-        """The horizons by update, as a ``History`` has them."""
-        rows = [(e.update, BEYOND if e.horizon is None else e.horizon) for e in self.checkpoints]
-        return np.array(rows, dtype=np.int64).reshape(-1, 2)
-
-    def _horizon(self, params: Cell) -> int | None:
-        some = self._batch.of(slice(SEQUENCES))
-        trajectory = unroll(params, some.inputs, noise=some.noise)
-        if study.first_overflow(trajectory) is not None:
-            return None
-        lag = study.longest_lag(self._settings, trajectory.n_steps)
-        log_norms = lag_norms(cell_chain(params, trajectory), lag).log_norms
-        return memory_horizon(quantiles(log_norms, (0.5,))[0], self._settings.vanishing)
 
 
 def analyze(
@@ -199,17 +133,17 @@ def train_network(prepared: Prepared, task: Problem, watch: Watcher | None) -> T
         flossed = train(
             network,
             lambda: with_noise(settings.noise, rng, network, task.draw(rng, few)),
-            training.adam(training.DEFAULT_LEARNING_RATE[OptimizerName.ADAM]),
+            adam(DEFAULT_LEARNING_RATE[OptimizerName.ADAM]),
             settings.floss,
             limits=Limits(exponents=settings.hidden),
             fits=fits,
         )
     noisy = partial(with_noise, settings.noise, streams.training_noise, network)
-    rate = settings.learning_rate or training.DEFAULT_LEARNING_RATE[settings.optimizer]
+    rate = settings.learning_rate or DEFAULT_LEARNING_RATE[settings.optimizer]
     return train(
         network,
         lambda: noisy(task.draw(streams.training, settings.batch)),
-        training.OPTIMIZERS[settings.optimizer](rate),
+        OPTIMIZERS[settings.optimizer](rate),
         settings.updates,
         limits=Limits(settings.clip_norm, settings.clip_value, settings.truncate, settings.omega),
         watch=watch,

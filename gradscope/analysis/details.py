@@ -13,7 +13,8 @@ from gradscope.data.batch import Batch
 from gradscope.diagnosis.motion import Motion, motion_alone, motion_of
 from gradscope.diagnosis.theory import Objection, Prediction, expected_exponents, predictions
 from gradscope.jacobians.cell_chain import cell_chain
-from gradscope.jacobians.lag_norms import LagMap, LagNorms, lag_map
+from gradscope.jacobians.lag_map import LagMap, lag_map
+from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.jacobians.lyapunov import LyapunovSpectrum, lyapunov_exponents
 from gradscope.jacobians.parameter_profile import sensitivity
 from gradscope.jacobians.reference import Verification, verify_lag_norms

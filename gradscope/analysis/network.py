@@ -1,11 +1,5 @@
-"""From settings or saved weights to a network: where the name of a cell becomes its class; and how
-much memory a study of it takes, so that one that cannot fit is refused before it is allocated.
+"""From settings or saved weights to a network: where the name of a cell becomes its class."""
 
-Only the largest arrays are counted: weights (H,H+D+O), trajectories (T,B,H),
-products of Jacobians (B,S,S), held-out sequences (T,B,D+O).
-"""
-
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,11 +7,8 @@ from typing import Any
 import numpy as np
 
 from gradscope.analysis.settings import Settings
-from gradscope.analysis.stage import STATES_AT_ONCE
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
-from gradscope.errors import SettingError
-from gradscope.learning.penalties import FLOSSED_SEQUENCES
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.cells import WEIGHT_NAMES, Cell
 from gradscope.model.elman import ElmanParameters
@@ -25,10 +16,6 @@ from gradscope.model.gru import GruParameters
 from gradscope.model.initializers import Draw, initialize, initialize_gru, initialize_lstm
 from gradscope.model.lstm import LstmParameters
 from gradscope.names import CellName
-
-BYTES = 8
-COPIES_OF_WEIGHTS = 8
-"""W in its initialiser's factorisation; in training gradient, two moments, and the old weights."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -104,65 +91,3 @@ def restore_network(settings: Settings, weights: Mapping[str, FloatArray]) -> Ce
     if settings.cell is CellName.LSTM:
         return LstmParameters(**given)
     return GruParameters(**given, candidate_bias=weights.get("candidate_bias"))
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Needs:
-    """What a kind of cell needs, measured with tracemalloc and rounded up: blocks of H rows in its
-    weights, numbers per unit in its state, copies of (T,B,H) in a trajectory that is followed back
-    and in one that is only run, copies of a product (B,S,S) with its decomposition.
-    """
-
-    blocks: int
-    states: int
-    trajectory: int
-    run: int
-    product: int
-
-
-NEEDS: Mapping[CellName, Needs] = {
-    CellName.ELMAN: Needs(blocks=1, states=1, trajectory=8, run=3, product=8),
-    CellName.GRU: Needs(blocks=3, states=1, trajectory=24, run=10, product=12),
-    CellName.LSTM: Needs(blocks=4, states=2, trajectory=28, run=10, product=8),
-}
-
-NUMBERS_PER_STEP = 256
-"""What each step adds to results and their document."""
-
-UNKNOWN_MACHINE = 8 * 2**30
-"""Memory in bytes that is assumed where the system does not say."""
-
-
-def memory_needed(settings: Settings, n_inputs: int, n_outputs: int) -> int:
-    """Return about how many bytes a study takes at its peak."""
-    hidden, width, needs = settings.hidden, n_inputs + n_outputs, NEEDS[settings.cell]
-    longest = max(settings.sequences, settings.batch if settings.updates else 1)
-    weights = COPIES_OF_WEIGHTS * hidden * (needs.blocks * (hidden + n_inputs) + n_outputs)
-    trajectory = settings.steps * longest * (needs.trajectory * hidden + 3 * width)
-    product = needs.product * settings.sequences * (needs.states * hidden) ** 2
-    flossed = settings.steps * FLOSSED_SEQUENCES * hidden**2 if settings.floss else 0
-    return BYTES * (weights + trajectory + product + flossed + NUMBERS_PER_STEP * settings.steps)
-
-
-def machine_memory() -> int:
-    """Return the bytes of memory of this machine."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return UNKNOWN_MACHINE
-
-
-def require_memory(settings: Settings, n_inputs: int, n_outputs: int, held_out: int) -> None:
-    """Refuse, with SettingError, a study that cannot fit into the machine's memory: with D and O of
-    its task or data, and the number of sequences that its error is measured on.
-    """
-    run = min(held_out * settings.steps * settings.hidden, STATES_AT_ONCE)
-    kept = held_out * settings.steps * (n_inputs + n_outputs) + NEEDS[settings.cell].run * run
-    needed = memory_needed(settings, n_inputs, n_outputs) + BYTES * kept
-    limit = machine_memory()
-    if needed > limit:
-        raise SettingError(
-            f"--hidden {settings.hidden}, --steps {settings.steps} and --sequences "
-            f"{settings.sequences} need about {needed / 2**30:,.0f} GiB of memory, but this "
-            f"machine has {limit / 2**30:,.0f} GiB; choose smaller ones"
-        )

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradscope.analysis.archive import SavedRun, load_run
-from gradscope.analysis.network import Streams, draw_network, require_memory, with_noise
+from gradscope.analysis.memory import STATES_AT_ONCE, require_memory
+from gradscope.analysis.network import Streams, draw_network, with_noise
 from gradscope.analysis.results import ImportedNetwork
 from gradscope.analysis.setting_values import Group
 from gradscope.analysis.settings import SEQUENCE_SETTINGS, SETTINGS, Settings, flag, settings_of
-from gradscope.analysis.stage import STATES_AT_ONCE, EvaluationBatch, further_steps
+from gradscope.analysis.stage import EvaluationBatch, further_steps
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
+from gradscope.data.problem import Problem, recorded_problem, series_problem
 from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, Table, read_table
-from gradscope.data.tasks import Problem, make_task, recorded_problem, series_problem
+from gradscope.data.tasks import make_task
 from gradscope.errors import SettingError
 from gradscope.learning.history import History
 from gradscope.learning.readout import Source

@@ -6,28 +6,28 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradscope.analysis.details import first_sequences
+from gradscope.analysis.memory import STATES_AT_ONCE
 from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, SlopeSummary, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, IntArray, counted, quantiles
 from gradscope.data.batch import Batch, Targets, TaskInfo
 from gradscope.diagnosis.diagnose import Diagnosis, NetworkMeasures, diagnose
 from gradscope.diagnosis.long_run import LongRun, burn_in_steps, long_run
-from gradscope.diagnosis.reasons import Reason, ReasonCode, Thresholds
+from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Learned, Verdict
 from gradscope.diagnosis.write_level import Writing, write_level
 from gradscope.errors import SettingError
+from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.parameter_profile import parameter_profile
-from gradscope.jacobians.shares import gradient_shares, log_adjoint_norms
-from gradscope.learning.bptt import backpropagate, error_per_step
+from gradscope.jacobians.shares import gradient_shares
+from gradscope.learning.bptt import backpropagate
+from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell, largest
 from gradscope.model.trajectory import Trajectory, last_steps, picked, unroll
 from gradscope.names import CellName, StageName
 from gradscope.notebook_repr import CompactRepr
-
-STATES_AT_ONCE = 2**20
-"""Hidden states (numbers) that are held at once while the error is measured: 8 MB. The system
-clears larger arrays for each block anew."""
 
 MAX_STATE = 1e150
 """States beyond this are not followed further: their squares leave the range of float64."""

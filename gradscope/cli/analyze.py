@@ -30,7 +30,7 @@ from gradscope.report.figures.panels import PANELS
 from gradscope.weights.readers import READABLE
 
 if TYPE_CHECKING:
-    from gradscope.analysis.analyze import Checkpoint
+    from gradscope.analysis.checkpoints import Checkpoint
     from gradscope.analysis.results import Analysis
     from gradscope.report.documents.rows import Rows
 
@@ -168,8 +168,8 @@ def train(
 ) -> None:
     """Train a recurrent network; report error, unclipped gradient norm and memory horizon."""
     prepare_pictures(call.place, png, save, html)
-    from gradscope.analysis.analyze import CheckpointRecorder
     from gradscope.analysis.analyze import analyze as run
+    from gradscope.analysis.checkpoints import CheckpointRecorder
     from gradscope.analysis.prepare import prepare
     from gradscope.report.documents.analysis import training_document
     from gradscope.report.documents.rows import checkpoint_rows

@@ -37,11 +37,12 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import LOG_2, FloatArray, IntArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.chain import Chain, ElmanChain, step_shifts
-from gradscope.jacobians.kernels.rank_adaptive import leading_directions
+from gradscope.jacobians.kernels.leading_directions import leading_directions
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
 from gradscope.model.cells import Linearization
 from gradscope.model.elman import PostLinearization, PreLinearization, log_bound_per_step

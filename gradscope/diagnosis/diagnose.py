@@ -10,7 +10,7 @@ from gradscope.diagnosis import growth
 from gradscope.diagnosis.causes import TOLERANCE, cell_causes
 from gradscope.diagnosis.growth import GatedCauseRates, GrowthRate, Rates
 from gradscope.diagnosis.long_run import LongRun
-from gradscope.diagnosis.reasons import Thresholds
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Evidence, Learned, Verdict, judge
 from gradscope.diagnosis.write_level import Writing
 from gradscope.errors import SettingError

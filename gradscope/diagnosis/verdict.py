@@ -19,8 +19,9 @@ import numpy as np
 from gradscope.arrays import FloatArray, quantiles
 from gradscope.diagnosis import growth
 from gradscope.diagnosis.growth import GrowthRate, Rates
-from gradscope.diagnosis.reasons import Reason, ReasonCode, Thresholds
+from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.theory import ROUNDING
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.write_level import Writing
 from gradscope.names import Regime
 from gradscope.notebook_repr import CompactRepr

@@ -19,7 +19,8 @@ import numpy as np
 from gradscope.arrays import FloatArray, plain
 from gradscope.data.batch import Targets
 from gradscope.errors import SettingError
-from gradscope.learning.bptt import backpropagate, step_errors
+from gradscope.learning.bptt import backpropagate
+from gradscope.learning.losses import step_errors
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import Trajectory, unroll

@@ -15,8 +15,8 @@ from gradscope.analysis.settings import Settings, span
 from gradscope.analysis.stage import learned_by, thresholds
 from gradscope.arrays import LN_10, plain
 from gradscope.diagnosis.growth import terms_of
-from gradscope.diagnosis.reasons import Thresholds
 from gradscope.diagnosis.theory import ROUNDING
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Learned
 from gradscope.errors import ArchiveError
 from gradscope.names import CellName, Regime, StageName

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradscope.arrays import LOG_2, FloatArray, IntArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
 from gradscope.jacobians.chain import MIN_EXPONENT, Chain, elman_chain, require_finite
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.model.cells import At, Cell, Linearization
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradscope.arrays import LOG_2, FloatArray, IntArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError, ShapeError
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.model.cells import Cell, product
 from gradscope.model.elman import ElmanParameters, checked_leak, has_leak, with_kept
 from gradscope.model.trajectory import Trajectory
@@ -77,23 +78,12 @@ def require_finite(array: FloatArray, name: str) -> None:
 LEAST_SHIFT = -(2**50)
 # Factors smaller than 2**−700 stay as they are: 2**−e, and the product of two, must not overflow.
 MIN_EXPONENT = -700
-# The exponent below which one factor, itself an ordinary number, does not undo it.
-MIN_SHIFT = -1000
 
 
 def _exponents(array: FloatArray, axis: int | tuple[int, ...]) -> IntArray:
     """Return the exponent e of the largest entry along axes, max|array| in [½, 1) · 2**e."""
     exponents = np.frexp(np.max(np.abs(array), axis=axis))[1]
     return np.asarray(np.maximum(exponents, MIN_EXPONENT), dtype=np.int64)
-
-
-def rescaled(matrices: FloatArray, exponents: IntArray) -> tuple[FloatArray, IntArray]:
-    """Bring the largest entry of each matrix (B,r,S) to [½, 1), or 2**1000 nearer, and count the
-    power of two in its exponent (B,); a matrix of zeros stays as it is.
-    """
-    shift = np.frexp(np.max(np.abs(matrices), axis=(1, 2)))[1].astype(np.int64)
-    shift = np.maximum(shift, MIN_SHIFT)
-    return matrices * np.ldexp(1.0, -shift)[:, None, None], exponents + shift
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)

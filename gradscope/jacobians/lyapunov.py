@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import LOG_2, BoolArray, FloatArray, IntArray, quantiles
+from gradscope.arrays import BoolArray, FloatArray, IntArray, quantiles
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, ElmanChain, step_shifts
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.jacobians.kernels.qr_frame import Frame
 from gradscope.model.elman import has_leak
 from gradscope.notebook_repr import CompactRepr

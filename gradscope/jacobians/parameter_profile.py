@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradscope.arrays import LN_10, LOG_2, FloatArray, IntArray, quantiles
+from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.jacobians.kernels.rank_adaptive import RankAdaptiveProduct, drop_within
 from gradscope.jacobians.lag_norms import parts
 from gradscope.model.cells import Cell, Linearization

@@ -11,14 +11,15 @@ from functools import reduce
 
 import numpy as np
 
-from gradscope.arrays import LOG_2, FloatArray, IntArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.batch import Batch
 from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import cell_chain
-from gradscope.jacobians.chain import Chain, rescaled, step_shifts
+from gradscope.jacobians.chain import Chain, step_shifts
+from gradscope.jacobians.kernels.powers_of_two import LOG_2, rescaled
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.jacobians.singular_values import singular_values
-from gradscope.learning.bptt import step_errors
+from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.notebook_repr import CompactRepr

@@ -3,24 +3,22 @@
 C_ℓ = Σ_t (∂E_t/∂h_t) P_{t,t−ℓ} ∂⁺h_{t−ℓ}/∂W, ℓ = 0 … T−1, so that Σ_ℓ C_ℓ = ∂E/∂W exactly; the same
 for U and b. Source: Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, equations 3 to 5. The
 adjoint rows of all steps go back together (``kernels.adjoint_rows``): each lag costs one GEMM for
-the VJP and one to sum. Rows and sums keep their scale as a power of two, as does ∂E/∂s_t itself for
-every t, which by plain adjoints would underflow or overflow.
+the VJP and one to sum. Rows and sums keep their scale as a power of two.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import LOG_2, FloatArray, IntArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.batch import Targets
 from gradscope.errors import SettingError
-from gradscope.jacobians.cell_chain import cell_chain
-from gradscope.jacobians.chain import rescaled, step_shifts
+from gradscope.jacobians.adjoints import scaled_adjoints, scaled_entering_errors
 from gradscope.jacobians.kernels.adjoint_rows import AdjointRows
-from gradscope.learning.bptt import entering_errors, step_errors
-from gradscope.model.cells import Cell, Linearization
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
+from gradscope.learning.losses import step_errors
+from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
 from gradscope.notebook_repr import CompactRepr
 from gradscope.progress import tracked
@@ -181,62 +179,3 @@ class _ScaledSum:
     def log_norm(self) -> float:
         """Log of the Frobenius norm, nats."""
         return _log_norm(self.array, self.exponent)
-
-
-def log_adjoint_norms(params: Cell, trajectory: Trajectory, targets: Targets) -> FloatArray:
-    """Return log ‖∂E/∂s_t‖ (T+1,) for t = 0 … T in nats, the norm over sequences and the whole
-    state; −inf where no error reaches it. Raises ShapeError if a slope or a weight is not finite.
-    """
-    log_norms = np.empty((trajectory.n_steps + 1, trajectory.n_sequences))
-    for step, rows, exponents in scaled_adjoints(params, trajectory, targets):
-        with np.errstate(divide="ignore"):
-            log_norms[step] = np.log(np.linalg.norm(rows, axis=1)) + exponents * LOG_2
-    return np.asarray(0.5 * np.logaddexp.reduce(2.0 * log_norms, axis=1))
-
-
-def scaled_adjoints(
-    params: Cell, trajectory: Trajectory, targets: Targets
-) -> Iterator[tuple[int, FloatArray, IntArray]]:
-    """Yield (t, rows (B,S), exponents (B,)) for t = T … 0, ∂E/∂s_t being rows times 2**exponents;
-    the largest entry of a row is in [½, 1), or 0 where no error reaches the state.
-    """
-    chain = cell_chain(params, trajectory)
-    _, output_slopes = step_errors(trajectory.outputs, targets)
-    shifts = step_shifts(chain)
-    linearization = params.linearize(trajectory.cell_trajectory)
-    entering, scales = scaled_entering_errors(params, linearization, output_slopes)
-    rows: FloatArray = np.zeros((chain.n_sequences, 1, chain.state_size))
-    exponents: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
-    for step in range(chain.n_steps, -1, -1):
-        if step < chain.n_steps:
-            rows, exponents = chain.vjp(rows, step + 1), exponents + shifts[step]
-        if step > 0:
-            errors = entering[step - 1][:, None, :]
-            rows, exponents = _add(rows, exponents, errors, scales[step - 1])
-        rows, exponents = rescaled(rows, exponents)
-        yield step, rows[:, 0], exponents
-
-
-def scaled_entering_errors(
-    params: Cell, linearization: Linearization, output_slopes: FloatArray
-) -> tuple[FloatArray, IntArray]:
-    """Return the errors (T,B,S) that enter at each step, and the exponent (T,) of the power of two
-    by which each step's are to be multiplied: 0 but where ∂E_t/∂y_t is large.
-    """
-    exponents = np.frexp(np.abs(output_slopes).max(axis=(1, 2), initial=0.0))[1]
-    scales = np.maximum(exponents, 0).astype(np.int64)
-    scaled = np.ldexp(output_slopes, -scales[:, None, None])
-    return entering_errors(params, linearization, scaled), scales
-
-
-def _add(
-    rows: FloatArray, exponents: IntArray, entering: FloatArray, scale: int
-) -> tuple[FloatArray, IntArray]:
-    """Add errors times 2**scale to rows times 2**exponents, at the scale of the larger of both."""
-    # An empty row has no scale: the other's is taken as it is, or its digits would be shifted out.
-    present = entering.any(axis=(1, 2))
-    empty = ~rows.any(axis=(1, 2))
-    common = np.where(empty, scale, np.where(present, np.maximum(exponents, scale), exponents))
-    shifted = np.ldexp(rows, (exponents - common)[:, None, None])
-    behind = np.where(present, scale - common, 0)
-    return shifted + np.ldexp(entering, behind[:, None, None]), common

@@ -14,14 +14,6 @@ back one step and records the local adjoints on the way. One GEMM a step takes �
 sums over t. Truncation at k sends each step's error back over at most k lags: the same Σ over lags
 ℓ = 0 … k that ``jacobians.shares`` splits the gradient into, not a cut into blocks. Source: Werbos
 (1990), Proc. IEEE 78(10); truncation BPTT(h) as in Williams & Peng (1990), Neural Computation 2(4).
-
-The loss is the sum of the step errors E_t over steps with a target:
-
-squared        E_t = mean over batch and outputs of (A_t − y_t)²
-               ∂E_t/∂y_t = 2 (y_t − A_t)/(B·O)
-cross-entropy  E_t = mean over the batch of −Σ_o A_t,o log softmax(y_t)_o
-               ∂E_t/∂y_t = (softmax(y_t) − A_t)/B
-               of one output y_t: softmax over (0, y_t), that is, σ(y_t) for class 1
 """
 
 from dataclasses import dataclass
@@ -30,10 +22,9 @@ import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Targets
-from gradscope.errors import ShapeError
+from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell, Linearization, outer_sum, product
 from gradscope.model.trajectory import Trajectory
-from gradscope.names import ErrorName
 from gradscope.notebook_repr import CompactRepr
 
 
@@ -118,39 +109,3 @@ def sent_back(
         adjoints[:n] += rows
     linearization.vjp(adjoints[1:], slice(n_steps), local)
     return adjoints, local
-
-
-def step_errors(outputs: FloatArray, targets: Targets) -> tuple[FloatArray, FloatArray]:
-    """Return E_t (T,) and ∂E_t/∂y_t (T,B,O) for every step, 0 where the step has no target.
-
-    ``outputs`` (T,B,O) holds y_t at ``[t-1]``. Raises ShapeError if the targets differ in shape.
-    """
-    if outputs.shape != targets.values.shape:
-        raise ShapeError(f"outputs {outputs.shape} and targets {targets.values.shape} must agree")
-    wanted = targets.values
-    single = targets.error is ErrorName.CROSS_ENTROPY and outputs.shape[2] == 1
-    if single:
-        outputs, wanted = (
-            np.concatenate([first, each], axis=2)
-            for first, each in ((np.zeros_like(outputs), outputs), (1.0 - wanted, wanted))
-        )
-    # Nothing is wanted of zeros: no error, no slope.
-    outputs, wanted = (np.where(targets.held[..., None], a, 0.0) for a in (outputs, wanted))
-    with np.errstate(over="ignore", invalid="ignore"):
-        if targets.error is ErrorName.SQUARED:
-            gap = outputs - wanted
-            return np.mean(np.square(gap), axis=(1, 2)), gap * (2.0 / gap[0].size)
-        shifted = outputs - outputs.max(axis=2, keepdims=True)
-        exponentials = np.exp(shifted)
-        total, n_sequences = exponentials.sum(axis=2, keepdims=True), outputs.shape[1]
-        log_probabilities = shifted - np.log(total)
-        errors = -np.sum(wanted * log_probabilities, axis=(1, 2)) / n_sequences
-        mass = wanted.sum(axis=2, keepdims=True)
-        slopes = (mass * exponentials / total - wanted) / n_sequences
-    return errors, slopes[..., 1:] if single else slopes
-
-
-def error_per_step(outputs: FloatArray, targets: Targets) -> float:
-    """Return the mean of E_t over the steps that have a target; 0 where none has."""
-    errors, _ = step_errors(outputs, targets)
-    return float(errors.sum() / max(targets.count, 1))

@@ -8,7 +8,7 @@ from html import escape
 from gradscope.analysis.results import Analysis, Comparison
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.diagnose import Diagnosis
-from gradscope.diagnosis.reasons import Thresholds
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.notebook_repr import NotebookResult
 from gradscope.report.figures.analysis import analysis_picture, profile_picture

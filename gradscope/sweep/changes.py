@@ -14,7 +14,7 @@ import numpy as np
 from gradscope.analysis.results import Analysis, Comparison, Stage
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.growth import half_width
-from gradscope.learning.bptt import error_per_step
+from gradscope.learning.losses import error_per_step
 from gradscope.names import Regime
 
 LARGEST = 1e150

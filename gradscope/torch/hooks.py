@@ -18,7 +18,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from gradscope.diagnosis.reasons import Thresholds
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.errors import SettingError
 from gradscope.torch import reading
 from gradscope.torch.cell_sequences import CellSequences

@@ -12,7 +12,7 @@ import numpy as np
 from gradscope.analysis.stage import sound_steps
 from gradscope.arrays import FloatArray, IntArray, counted
 from gradscope.diagnosis.diagnose import Diagnosis, NetworkMeasures, diagnose
-from gradscope.diagnosis.reasons import Thresholds
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.write_level import write_level
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.model.stack import Layer, LayerTrajectory, unroll_stack

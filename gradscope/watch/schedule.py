@@ -10,7 +10,7 @@ from time import perf_counter
 
 import numpy as np
 
-from gradscope.diagnosis.reasons import Thresholds
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.errors import SettingError
 from gradscope.watch.journal import Journal
 from gradscope.watch.replay import Sample, take_snapshots

@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 
 from gradscope.analysis import stage as study
-from gradscope.analysis.analyze import LOOKS, Checkpoint, CheckpointRecorder, analyze
+from gradscope.analysis.analyze import analyze
 from gradscope.analysis.archive import archive_bytes, load_run
-from gradscope.analysis.network import NEEDS, Streams, machine_memory, memory_needed, require_memory
+from gradscope.analysis.checkpoints import LOOKS, Checkpoint, CheckpointRecorder
+from gradscope.analysis.memory import NEEDS, machine_memory, memory_needed, require_memory
+from gradscope.analysis.network import Streams
 from gradscope.analysis.prepare import prepare
 from gradscope.analysis.results import Analysis, Profile
 from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import held_out_error
 from gradscope.diagnosis.growth import CauseRates
 from gradscope.errors import SettingError
-from gradscope.learning.bptt import error_per_step
 from gradscope.learning.history import Stop
+from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, CellName, StageName, TaskName

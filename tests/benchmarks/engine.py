@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from gradscope.jacobians.chain import ElmanChain
-from gradscope.jacobians.lag_norms import lag_map, lag_norms
+from gradscope.jacobians.lag_map import lag_map
+from gradscope.jacobians.lag_norms import lag_norms
 from gradscope.model.initializers import orthogonal
 from tests.benchmarks.families import Family, family_chain
 from tests.benchmarks.measure import Row, Side, compare

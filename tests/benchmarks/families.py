@@ -8,7 +8,8 @@ import numpy as np
 
 from gradscope.data.tasks import make_task
 from gradscope.jacobians.chain import ElmanChain, elman_chain
-from gradscope.learning.training import adam, train
+from gradscope.learning.optimizers import adam
+from gradscope.learning.training import train
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll

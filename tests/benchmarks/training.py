@@ -12,7 +12,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch, Targets
 from gradscope.learning.bptt import backpropagate
-from gradscope.learning.training import sgd
+from gradscope.learning.optimizers import sgd
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import InitializerName

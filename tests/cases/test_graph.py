@@ -5,7 +5,7 @@ import pytest
 
 from gradscope.data.batch import Targets
 from gradscope.learning.bptt import backpropagate
-from gradscope.learning.training import sgd
+from gradscope.learning.optimizers import sgd
 from gradscope.model.activations import IDENTITY
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory, unroll

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gradscope.data.tasks import make_task
-from gradscope.learning.bptt import error_per_step
+from gradscope.learning.losses import error_per_step
 from gradscope.names import TaskName
 from tests.present import present
 

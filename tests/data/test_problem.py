@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gradscope.data.problem import series_problem
 from gradscope.data.series import MAX_HELD_OUT
 from gradscope.data.table import Table, read_table
-from gradscope.data.tasks import make_task, series_problem
+from gradscope.data.tasks import make_task
 from gradscope.names import ErrorName, TaskName
 from tests.present import present
 

@@ -7,10 +7,11 @@ import pytest
 
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
+from gradscope.data.problem import Problem
 from gradscope.data.series import memoryless_error
-from gradscope.data.tasks import TASKS, Problem, make_task
+from gradscope.data.tasks import TASKS, make_task
 from gradscope.errors import SettingError
-from gradscope.learning.bptt import error_per_step
+from gradscope.learning.losses import error_per_step
 from gradscope.names import ErrorName, TaskName
 from tests.present import present
 

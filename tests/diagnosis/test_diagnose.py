@@ -6,7 +6,8 @@ import pytest
 from gradscope.diagnosis.causes import causes
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.growth import CauseRates, cause_rates, growth_rate, tail_lags
-from gradscope.diagnosis.reasons import ReasonCode, Thresholds
+from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Learned
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import ElmanChain

@@ -8,7 +8,8 @@ import pytest
 
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.growth import CauseRates, GrowthRate
-from gradscope.diagnosis.reasons import Reason, ReasonCode, Thresholds
+from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Evidence, Learned, Verdict, judge
 from gradscope.diagnosis.write_level import Writing
 from gradscope.errors import SettingError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradscope.data.batch import Targets
-from gradscope.jacobians.shares import log_adjoint_norms
+from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.learning.bptt import backpropagate
 from gradscope.model.activations import IDENTITY, RELU
 from gradscope.model.elman import ElmanParameters

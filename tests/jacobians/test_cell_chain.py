@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Targets
 from gradscope.errors import SettingError, ShapeError
+from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.cell_chain import CellChain, cell_chain
 from gradscope.jacobians.chain import Chain, ElmanChain, elman_chain
 from gradscope.jacobians.lag_norms import lag_norms
 from gradscope.jacobians.lyapunov import lyapunov_exponents
 from gradscope.jacobians.reference import difference_transport, product_transport, verify_lag_norms
-from gradscope.jacobians.shares import gradient_shares, log_adjoint_norms
+from gradscope.jacobians.shares import gradient_shares
 from gradscope.learning.bptt import backpropagate
 from gradscope.model.cells import MANY_ROWS, Cell
 from gradscope.model.elman import ElmanParameters

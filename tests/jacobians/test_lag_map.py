@@ -7,7 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from gradscope.arrays import IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, DenseChain, ElmanChain
-from gradscope.jacobians.lag_norms import lag_map, lag_norms
+from gradscope.jacobians.lag_map import lag_map
+from gradscope.jacobians.lag_norms import lag_norms
 
 STEPS, SEQUENCES = 30, 2
 

@@ -9,9 +9,11 @@ from gradscope.arrays import FloatArray
 from gradscope.data.batch import Targets
 from gradscope.errors import SettingError, ShapeError
 from gradscope.jacobians import shares
+from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.chain import elman_chain
-from gradscope.jacobians.shares import GradientShares, gradient_shares, log_adjoint_norms
-from gradscope.learning.bptt import backpropagate, step_errors
+from gradscope.jacobians.shares import GradientShares, gradient_shares
+from gradscope.learning.bptt import backpropagate
+from gradscope.learning.losses import step_errors
 from gradscope.model.activations import IDENTITY, TANH, Activation
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize

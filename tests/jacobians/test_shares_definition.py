@@ -8,7 +8,8 @@ import pytest
 from gradscope.data.batch import Targets
 from gradscope.jacobians.chain import elman_chain
 from gradscope.jacobians.shares import gradient_shares
-from gradscope.learning.bptt import backpropagate, entering_errors, step_errors
+from gradscope.learning.bptt import backpropagate, entering_errors
+from gradscope.learning.losses import step_errors
 from gradscope.model.activations import IDENTITY
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import DenseChain, ElmanChain
-from gradscope.jacobians.singular_values import log_singular_values, singular_values
+from gradscope.jacobians.kernels.jacobi_svd import log_singular_values
+from gradscope.jacobians.singular_values import singular_values
 
 LOG_PHI = float(np.log((1.0 + np.sqrt(5.0)) / 2.0))
 

@@ -7,11 +7,12 @@ import pytest
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Targets
 from gradscope.diagnosis.causes import causes
+from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.chain import ElmanChain, elman_chain
-from gradscope.jacobians.lag_norms import lag_map, lag_norms
+from gradscope.jacobians.lag_map import lag_map
+from gradscope.jacobians.lag_norms import lag_norms
 from gradscope.jacobians.lyapunov import lyapunov_exponents
 from gradscope.jacobians.reference import verify_lag_norms
-from gradscope.jacobians.shares import log_adjoint_norms
 from gradscope.jacobians.singular_values import singular_values
 from gradscope.model.activations import ACTIVATIONS, RELU, SIGMOID, SOFTPLUS, TANH, Activation
 from gradscope.model.elman import ElmanParameters

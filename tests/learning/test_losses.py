@@ -10,7 +10,7 @@ from autograd import grad
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Targets
 from gradscope.errors import ShapeError
-from gradscope.learning.bptt import error_per_step, step_errors
+from gradscope.learning.losses import error_per_step, step_errors
 from gradscope.names import ErrorName
 
 SHAPE = (5, 3, 4)

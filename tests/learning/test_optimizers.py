@@ -8,7 +8,7 @@ import pytest
 
 from gradscope.arrays import FloatArray
 from gradscope.learning.bptt import global_norm
-from gradscope.learning.training import (
+from gradscope.learning.optimizers import (
     DEFAULT_LEARNING_RATE,
     OPTIMIZERS,
     Weights,

@@ -11,7 +11,8 @@ from gradscope.data.batch import Batch, Targets
 from gradscope.data.tasks import make_task
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.history import NonFinite, Stop
-from gradscope.learning.training import Limits, adam, momentum, sgd, train
+from gradscope.learning.optimizers import adam, momentum, sgd
+from gradscope.learning.training import Limits, train
 from gradscope.model.activations import IDENTITY, TANH
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
-from gradscope.analysis.analyze import Checkpoint
 from gradscope.analysis.check import CheckRow
+from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.results import Analysis, Comparison, Profile
 from gradscope.arrays import LN_10, FloatArray
 from gradscope.diagnosis.reasons import ReasonCode

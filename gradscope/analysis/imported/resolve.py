@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from gradscope.analysis.imported.stack import ImportedStack, Layers, run_stack
-from gradscope.analysis.network import Streams, draw_noise, require_memory
+from gradscope.analysis.memory import require_memory
+from gradscope.analysis.network import Streams, draw_noise
 from gradscope.analysis.settings import SETTINGS, Settings, flag
 from gradscope.analysis.stage import further_steps
 from gradscope.arrays import FloatArray, counted

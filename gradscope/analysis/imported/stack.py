@@ -15,7 +15,7 @@ from gradscope.data.columns import quoted
 from gradscope.data.recordings import Layout, Recording, read_targets
 from gradscope.data.series import memoryless_error
 from gradscope.diagnosis.reasons import Reason, ReasonCode
-from gradscope.learning.bptt import error_per_step
+from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell
 from gradscope.model.stack import Layer, NoiseSource, turned, unroll_stack
 from gradscope.model.trajectory import Trajectory

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradscope.arrays import LOG_2, FloatArray, IntArray
-from gradscope.jacobians.chain import MIN_SHIFT, Chain
-from gradscope.progress import tracked
+from gradscope.arrays import FloatArray, IntArray
+from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.kernels.powers_of_two import MIN_SHIFT
 
 # At s rows the bound is wrong with probability α⁻ˢ = 1.5e-5. More rows make it tighter, fewer make
 # it cheaper: a small state has few rows to spare.
@@ -43,10 +43,6 @@ MIN_PEAK = 2.0**-200
 # Up to this part of S rows, the sharper way of grading them pays.
 THIN = 0.6
 LEAST_WORKSPACE = 2**19
-
-DROPPED = 1e-10
-"""Rows of R below this part of ‖R‖ are dropped; it costs 1e-20 of σ_max², unless later steps favour
-them, which shows against ``lag_norms``."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -180,30 +176,6 @@ def drop_within(error: float, state_size: int) -> float:
     # ``truncation_error`` solved for ‖E‖/σ_max, the largest probe being about as long as ‖E‖.
     alpha = FAILURE_PROBABILITY ** (-1.0 / n_probes(state_size))
     return SHARE_OF_DROP * float(np.sqrt(2.0 * error) / (alpha * np.sqrt(2.0 / np.pi)))
-
-
-def leading_directions(
-    chain: Chain, lags: IntArray, *, dropped: float = DROPPED
-) -> tuple[FloatArray, FloatArray]:
-    """Return the leading right singular vectors v (K,B,S) of P_ℓ, unit vectors at h_{T−ℓ}, and log
-    ‖P_ℓ v‖ (K,B) in nats, at ``lags`` (K,), ascending in 1 … T. Rows below the part ``dropped`` of
-    ‖R‖ are dropped. For an exactly zero product v is any and the logarithm −inf.
-    """
-    many = chain.n_sequences
-    product = RankAdaptiveProduct(chain, np.full(many, chain.n_steps), np.arange(many), dropped)
-    directions = np.empty((lags.size, many, chain.state_size))
-    log_norms = np.empty((lags.size, many))
-    stretch = product.extend(int(lags[-1]))
-    for index, lag in enumerate(tracked(lags, "directions by lag")):
-        while product.lag < lag:
-            product.compress(np.linalg.norm(stretch.kept[-1], axis=(1, 2)))
-            stretch = product.extend(int(lags[-1]) - product.lag)
-        rows = stretch.kept[lag - stretch.lag - 1]
-        directions[index] = np.linalg.svd(rows, full_matrices=False)[2][:, 0]
-        lengths = np.linalg.norm(rows @ directions[index, :, :, None], axis=(1, 2))
-        with np.errstate(divide="ignore"):
-            log_norms[index] = np.log(lengths) + stretch.exponents[lag - stretch.lag - 1] * LOG_2
-    return directions, log_norms
 
 
 def _sizes(rows: FloatArray) -> FloatArray:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from gradscope.analysis import fields
-from gradscope.analysis.analyze import Checkpoint
 from gradscope.analysis.check import CheckRow
+from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.results import Analysis, Comparison, ImportedLayer, Stage
 from gradscope.arrays import plain
 from gradscope.diagnosis.reasons import Reason

@@ -9,7 +9,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.arrays import LN_10, ComplexArray, FloatArray, plain
 from gradscope.diagnosis.motion import STEPS_ALONE, Motion
 from gradscope.diagnosis.theory import Prediction
-from gradscope.jacobians.lag_norms import LagMap
+from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
 from gradscope.report.documents import rows as tables
 from gradscope.report.formats import Document, named

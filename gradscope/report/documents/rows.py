@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.analysis.analyze import Checkpoint
 from gradscope.analysis.check import CheckRow
+from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import Memory, Spectrum
 from gradscope.analysis.fields import QUANTILES, Field, stage_fields
 from gradscope.analysis.results import SLOPE_EDGES, Analysis, Comparison, Stage
 from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
 from gradscope.diagnosis.growth import terms_of
-from gradscope.jacobians.lag_norms import LagMap
+from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
 
 Rows = tuple[tuple[str, ...], list[list[Any]]]

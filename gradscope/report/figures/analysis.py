@@ -7,7 +7,7 @@ import numpy as np
 
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import FloatArray, quantiles
-from gradscope.diagnosis.reasons import Thresholds
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.names import ColumnWidth
 from gradscope.report.figures import pages, style

@@ -7,7 +7,7 @@ import numpy as np
 from gradscope.analysis.details import Memory, Spectrum
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10, plain
-from gradscope.jacobians.lag_norms import LagMap
+from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
 from gradscope.report.documents.rows import SHARED, median_map
 from gradscope.report.figures import style

@@ -6,8 +6,8 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from gradscope.analysis.analyze import Checkpoint
 from gradscope.analysis.check import CheckRow
+from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import NO_DETAILS
 from gradscope.analysis.results import Analysis, ImportedLayer, LayerVerdict, Stage
 from gradscope.arrays import LN_10, FloatArray

@@ -8,7 +8,7 @@ from gradscope.arrays import LN_10
 from gradscope.diagnosis.growth import CauseRates
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.theory import TheoryName
-from gradscope.jacobians.lag_norms import LagMap
+from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.lyapunov import ERRORS_APART
 from gradscope.jacobians.shares import GradientShares
 from gradscope.names import Regime

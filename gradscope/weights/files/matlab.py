@@ -21,8 +21,9 @@ import numpy as np
 from gradscope.data.columns import quoted
 from gradscope.data.intake import AnyArray, unfold
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import MAX_DIMENSIONS, Gathering
+from gradscope.weights.files.contents import Gathering
 from gradscope.weights.files.hdf5 import attribute, may_be_read, open_hdf5
+from gradscope.weights.files.tensors import MAX_DIMENSIONS
 
 REMEDY = "save it again in MATLAB: save('weights.mat', 'W', 'U', 'b', '-v7')"
 SIGNATURE_73 = b"MATLAB 7.3 MAT-file"

@@ -12,7 +12,8 @@ import numpy as np
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError, install_line
-from gradscope.weights.files.contents import Gathering, flat_numbers, naming
+from gradscope.weights.files.contents import Gathering, naming
+from gradscope.weights.files.tensors import flat_numbers
 
 REMEDY = "export it again, or give the framework's own weight file"
 FIELD_BYTES = 256

@@ -18,9 +18,10 @@ import numpy as np
 from gradscope.data.columns import quoted
 from gradscope.data.intake import AnyArray, ZipMembers
 from gradscope.errors import WeightsError
-from gradscope.weights.files import contents, restricted_pickle
-from gradscope.weights.files.contents import Gathering, naming
+from gradscope.weights.files import restricted_pickle
+from gradscope.weights.files.contents import TIME_SCALES, Gathering, naming
 from gradscope.weights.files.restricted_pickle import Maker, Named, make, read_pickle, refused_name
+from gradscope.weights.files.tensors import WIDTHS, flat_numbers, strided_view, width
 
 REMEDY = "save it again: torch.save(model.state_dict(), 'weights.pt')"
 MAGIC_BYTES, COUNT_BYTES = 15, 8
@@ -84,7 +85,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
             fault = f"its storage has {len(raw)} bytes, but {storage.n_bytes} are announced"
             raise WeightsError(f"{fault}; the file is cut short: {REMEDY}")
         gathering.spend(len(raw), storage.key)
-        return contents.flat_numbers(raw, number_type, order)
+        return flat_numbers(raw, number_type, order)
 
     for name, tensor in _named_tensors(tree, gathering):
         if not isinstance(tensor, _Tensor):
@@ -92,7 +93,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
             continue
         with naming(quoted(name)):
             flat = numbers(tensor.storage, tensor.number_type)
-            view = contents.strided_view(flat, tensor.offset, tensor.size, tensor.stride)
+            view = strided_view(flat, tensor.offset, tensor.size, tensor.stride)
         gathering.keep(name, view, tensor.number_type)
     return {}
 
@@ -147,7 +148,7 @@ def _named_tensors(tree: Any, gathering: Gathering) -> Iterator[tuple[str, Any]]
         parts, value = waiting.pop()
         name = ".".join(filter(None, parts))
         # What an optimizer calls alpha stands deeper than a model's dt or a configuration's.
-        scale = name.rpartition(".")[2] in contents.TIME_SCALES and name.count(".") < 2
+        scale = name.rpartition(".")[2] in TIME_SCALES and name.count(".") < 2
         if isinstance(value, _Tensor) or (scale and type(value) in (int, float)):
             yield name or "tensor", value
         if not isinstance(value, dict | list | tuple) or id(value) in seen:
@@ -158,7 +159,7 @@ def _named_tensors(tree: Any, gathering: Gathering) -> Iterator[tuple[str, Any]]
         for key, each in reversed([*inside]):
             # A key may be long, and stand in many places: no name is made of it unasked.
             last = str(key)[-99:].rpartition(".")[2]
-            if isinstance(each, _Tensor | dict | list | tuple) or last in contents.TIME_SCALES:
+            if isinstance(each, _Tensor | dict | list | tuple) or last in TIME_SCALES:
                 gathering.check_name(str(key))
                 waiting.append(([name, str(key)], each))
 
@@ -179,7 +180,7 @@ def _persistent(identity: Any) -> Any:
     if type(count) is not int or not 0 <= count < 2**63:
         raise WeightsError(f"a storage has {quoted(count)} numbers; {REMEDY}")
     number_type = STORAGES[named.name]
-    return _Storage(key, number_type, count * (contents.width(number_type) if number_type else 1))
+    return _Storage(key, number_type, count * (width(number_type) if number_type else 1))
 
 
 def _tensor(
@@ -191,7 +192,7 @@ def _tensor(
     if typed:
         named, metadata = rest[2], rest[3:]
         number_type = named.name.removeprefix("torch.") if isinstance(named, Named) else ""
-        if number_type not in contents.WIDTHS:
+        if number_type not in WIDTHS:
             fault = f"it holds numbers of type {quoted(number_type)}"
             raise WeightsError(f"{fault}; save it as float32")
     elif isinstance(storage, _Storage) and storage.number_type is not None:

@@ -9,7 +9,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import MAX_DIMENSIONS, Gathering, flat_numbers
+from gradscope.weights.files.contents import Gathering
+from gradscope.weights.files.tensors import MAX_DIMENSIONS, flat_numbers
 
 LENGTH_BYTES = 8
 REMEDY = "save it again: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"

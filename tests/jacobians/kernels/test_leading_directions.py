@@ -5,7 +5,7 @@ import pytest
 
 from gradscope.arrays import FloatArray
 from gradscope.jacobians.chain import DenseChain, ElmanChain
-from gradscope.jacobians.kernels.rank_adaptive import leading_directions
+from gradscope.jacobians.kernels.leading_directions import leading_directions
 
 
 def _product(chain: ElmanChain | DenseChain, lag: int, sequence: int) -> FloatArray:

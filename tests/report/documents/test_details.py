@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradscope.analysis.analyze import Checkpoint
 from gradscope.analysis.check import CheckRow
+from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.results import Analysis, Comparison
 from gradscope.arrays import LN_10, plain
 from gradscope.report.documents.analysis import (

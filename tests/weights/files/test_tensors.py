@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import flat_numbers, strided_view
+from gradscope.weights.files.tensors import flat_numbers, strided_view
 
 SMALL = st.integers(-1, 6)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gradscope.jacobians.chain import rescaled
+from gradscope.jacobians.kernels.powers_of_two import rescaled
 
 
 def test_the_largest_entry_comes_near_one_and_the_product_stays_to_the_last_bit() -> None:
