@@ -21,14 +21,9 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, step_shifts
+from gradscope.jacobians.kernels import sorted_qr
 from gradscope.jacobians.kernels.jacobi_svd import log_singular_values, premultiply
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
-from gradscope.jacobians.kernels.sorted_qr import (
-    graded_factors,
-    largest_entries,
-    qr_of_step,
-    sorted_qr,
-)
 from gradscope.notebook_repr import CompactRepr
 from gradscope.progress import tracked
 
@@ -113,8 +108,8 @@ def _triangles(chain: Chain, lag: int, sequences: range) -> list[list[FloatArray
     for step in range(chain.n_steps - lag + 1, chain.n_steps + 1):
         jacobians = chain.jacobian(step)
         for index, sequence in enumerate(sequences):
-            for part in graded_factors(jacobians[sequence]):
-                bases[index], factor, _ = qr_of_step(part, bases[index])
+            for part in sorted_qr.graded_factors(jacobians[sequence]):
+                bases[index], factor, _ = sorted_qr.qr_of_step(part, bases[index])
                 factors[index].append(factor)
     return factors
 
@@ -129,8 +124,8 @@ def _graded_values(factors: list[FloatArray]) -> FloatArray:
     basis: FloatArray = np.eye(rank)
     for factor in reversed(factors):
         # R_kᵀ = (D⁻¹ R_k)ᵀ D, D the row sizes: D first, by a QR with sorted rows, then the rest.
-        sizes = largest_entries(factor)
-        basis, upper = sorted_qr(sizes[:, None] * basis, sizes)
+        sizes = sorted_qr.largest_entries(factor)
+        basis, upper = sorted_qr.sorted_qr(sizes[:, None] * basis, sizes)
         exponents, rows = premultiply(upper, exponents, rows)
         basis, upper = np.linalg.qr((factor / sizes[:, None]).T @ basis)
         exponents, rows = premultiply(upper, exponents, rows)

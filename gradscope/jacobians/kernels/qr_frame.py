@@ -11,12 +11,8 @@ import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray
 from gradscope.jacobians.chain import Chain
-from gradscope.jacobians.kernels.sorted_qr import (
-    EPSILON,
-    graded_factors,
-    largest_entries,
-    qr_of_step,
-)
+from gradscope.jacobians.kernels import sorted_qr
+from gradscope.jacobians.kernels.sorted_qr import EPSILON
 from gradscope.progress import work
 
 MAX_CONDITION = 1e6
@@ -93,7 +89,7 @@ class Frame:
             if condition[sequence] > MAX_CONDITION:
                 # Here span is 1, and a plain QR of J Q still loses more digits than are allowed.
                 logs[sequence, self.slots[sequence, : self._alive[sequence]]] = 0.0
-                for factor in graded_factors(self._chain.jacobian(step + 1)[sequence]):
+                for factor in sorted_qr.graded_factors(self._chain.jacobian(step + 1)[sequence]):
                     self._careful_factor(factor, sequence, logs)
                 continue
             alive = self._alive[sequence]
@@ -112,12 +108,12 @@ class Frame:
     def _careful_factor(self, factor: FloatArray, sequence: int, logs: FloatArray) -> None:
         """Propagate one sequence through one factor of a step; add to its ``logs``."""
         alive = self._alive[sequence]
-        basis, upper, living = qr_of_step(factor, self.vectors[sequence, :alive].T)
+        basis, upper, living = sorted_qr.qr_of_step(factor, self.vectors[sequence, :alive].T)
         # Vectors that die keep their slots, behind those that live on.
         slots = self.slots[sequence, :alive].copy()
         self.slots[sequence, :alive] = np.concatenate([slots[living], slots[~living]])
         self._alive[sequence] = remaining = int(living.sum())
-        sizes = largest_entries(factor)
+        sizes = sorted_qr.largest_entries(factor)
         self.vectors[sequence] = 0.0
         self.vectors[sequence, :remaining] = basis.T
         pivots = np.abs(np.diagonal(upper[:, living]))
