@@ -50,6 +50,7 @@ def profile_plot(
     at = np.linspace(1.0, lags.size, 2 * columns)
     curve = np.interp(at, lags, np.clip(rows, low - 1.0, high + 1.0))
     canvas = _cells(4.0 * (high - curve) + 1.6, high - low + 1, unicode=screen.unicode)
+    canvas[:, lags.size if lags.size == 1 else columns :] = " "
     for edge in (high - 1, high + 1):
         canvas[edge][canvas[edge] == " "] = "╌"
 

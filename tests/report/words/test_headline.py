@@ -135,8 +135,8 @@ def test_a_pace_says_how_soon_it_halves_or_doubles() -> None:
 
 def test_powers_of_ten_never_overflow() -> None:
     assert power_of_ten(0.5) == "3.16"
-    assert power_of_ten(-6284.7) == "10^−6.28e3".replace("6.28e3", "6280")
-    assert power_of_ten(400.0) == "10^400"
+    assert power_of_ten(-6284.7) == "2.0·10⁻⁶²⁸⁵"
+    assert power_of_ten(400.0) == "10⁴⁰⁰"
 
 
 def test_steps_and_paces_are_never_in_powers_of_ten() -> None:
