@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gradscope.analysis.settings import Settings
 from gradscope.errors import SettingError
-from gradscope.learning.flossing import FLOSSED_SEQUENCES
+from gradscope.learning.penalties import FLOSSED_SEQUENCES
 from gradscope.names import CellName
 
 BYTES = 8

@@ -12,7 +12,7 @@ from gradscope.analysis.details import NO_DETAILS
 from gradscope.analysis.results import Analysis, ImportedLayer, LayerVerdict, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import LN_10
-from gradscope.data.lag_regression import rewarded_lag
+from gradscope.data.series import rewarded_lag
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.names import CellName

@@ -16,8 +16,8 @@ from gradscope.report.terminal.table import bullets, first_rows, opening, typed
 from gradscope.report.words.cells import clock_note
 from gradscope.report.words.numbers import number
 from gradscope.weights.files.contents import TIME_SCALES
-from gradscope.weights.layers.expressions import Expression
-from gradscope.weights.layers.manual_names import NO_SUGGESTION, options, parse_mapping, suggested
+from gradscope.weights.layers import manual_names
+from gradscope.weights.layers.manual_names import NO_SUGGESTION, Expression, options
 from gradscope.weights.layers.recurrent_layer import ASKED, RecurrentLayer, Unknown
 from gradscope.weights.readers import READERS
 
@@ -141,11 +141,11 @@ def _without_layers(inspection: Inspection, screen: Screen) -> list[RenderableTy
     titles, shown = ("array", "shape", "stored as"), rows[: 3 * MAX_LISTED]
     table = first_rows(titles, shown, screen, of=len(rows), all_in="--json")
     table += [Text(screen.say(each)) for each in _left_out(inspection)]
-    pairs, title = suggested(file), "If it is h ← φ(W h + U x + b), name its weights"
+    pairs, title = manual_names.suggested(file), "If it is h ← φ(W h + U x + b), name its weights"
     if not pairs:
         return [*table, Text(), *bullets(title, [f"{NO_SUGGESTION}."], screen)]
     command = f"gradscope inspect {shlex.quote(str(file.path))} {options(pairs)}"
-    texts = parse_mapping(pairs).values()
+    texts = manual_names.parse_mapping(pairs).values()
     used = {name for text in texts for name in Expression(text, file.arrays).names}
     used |= {name for name in file.arrays if name.rpartition(".")[2].lower() in TIME_SCALES}
     unused = tuple(name for name in file.arrays if name not in used)
