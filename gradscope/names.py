@@ -2,7 +2,7 @@
 
 They stand alone, without NumPy, so that ``gradscope --help`` can list them at once. Each word's
 meaning lives where it is computed: ``model.activations``, ``model.cells``, ``model.initializers``,
-``data.tasks``, ``learning.optimizers``, ``diagnosis.verdict``.
+``data.tasks``, ``learning.training``, ``diagnosis.verdict``.
 """
 
 from enum import StrEnum

@@ -97,14 +97,14 @@ MUTANTS = (
     ),
     Mutant(
         "the next row predicts itself",
-        "data/lag_regression.py",
+        "data/series.py",
         "np.arange(1, longest + 1)]",
         "np.arange(longest)]",
         "data/test_lag_regression.py::test_an_autoregression_rewards_its_order",
     ),
     Mutant(
         "a linear predictor without a constant",
-        "data/lag_regression.py",
+        "data/series.py",
         "np.hstack([np.ones((rows.size, 1)), before",
         "np.hstack([np.zeros((rows.size, 1)), before",
         "data/test_lag_regression.py::test_every_error_is_that_of_a_fit_of_its_own",
@@ -174,7 +174,7 @@ MUTANTS = (
     ),
     Mutant(
         "a for 1/a in the exponents of a wide network",
-        "diagnosis/wide_network.py",
+        "diagnosis/mean_field.py",
         "0.5 * (np.log(ranks) - low)",
         "0.5 * (np.log(ranks) + low)",
         "diagnosis/test_wide_networks.py::test_slopes_of_one_give_newmans_spectrum_of_infinite_width_and_dead_units_none",
@@ -364,8 +364,8 @@ MUTANTS = (
     Mutant(
         "Wᵀ for W in the backward sweep",
         "model/elman.py",
-        "with_kept(product(local, self.cell.recurrent_weights), rows",
-        "with_kept(product(local, self.cell.recurrent_weights.T), rows",
+        "with_kept(cells.product(local, self.cell.recurrent_weights), rows",
+        "with_kept(cells.product(local, self.cell.recurrent_weights.T), rows",
         "learning/test_bptt_autograd.py::test_gradient_and_adjoints_are_what_autograd_finds",
     ),
     Mutant(
@@ -413,14 +413,14 @@ MUTANTS = (
     Mutant(
         "the cell after the step in an LSTM's forget gate",
         "model/lstm.py",
-        "cells[:-1] * gate_slope(blocks[1])",
-        "cells[1:] * gate_slope(blocks[1])",
+        "memory[:-1] * gate_slope(blocks[1])",
+        "memory[1:] * gate_slope(blocks[1])",
         "jacobians/test_cell_chain.py::test_the_product_is_what_moving_the_first_state_does[lstm]",
     ),
     Mutant(
         "an LSTM's output without its slope",
         "model/lstm.py",
-        "output * slope(cells[1:]))",
+        "output * slope(memory[1:]))",
         "output)",
         "jacobians/test_cell_chain.py::test_the_product_is_what_moving_the_first_state_does[lstm]",
     ),
@@ -641,21 +641,21 @@ MUTANTS = (
     ),
     Mutant(
         "rounding below the diagonal goes back through every QR",
-        "learning/flossing.py",
+        "learning/penalties.py",
         "lower = np.tril(",
         "lower = unit * (",
         "learning/test_flossing.py::test_long_sequences_neither_underflow_nor_overflow[sigmoid-1.0]",
     ),
     Mutant(
         "the slopes of a flossed network do not depend on its weights",
-        "learning/flossing.py",
+        "learning/penalties.py",
         "    through_states += fed[1:]\n",
         "",
         "learning/test_flossing.py::test_the_gradient_is_what_differences_of_the_penalty_say[leaky]",
     ),
     Mutant(
         "Ω takes the adjoint before the step for that after it",
-        "learning/omega.py",
+        "learning/penalties.py",
         "found.hidden_adjoints[1:]",
         "found.hidden_adjoints[:-1]",
         "learning/test_omega.py::test_the_gradient_is_that_of_the_function_with_the_trajectory_held[leaky]",
@@ -669,7 +669,7 @@ MUTANTS = (
     ),
     Mutant(
         "the noise of a batch taken for signal",
-        "learning/signal.py",
+        "learning/readout.py",
         "    np.fill_diagonal(products, 0.0)\n",
         "",
         "learning/test_signal.py::test_targets_that_have_nothing_to_do_with_the_inputs_have_no_signal",

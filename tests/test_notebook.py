@@ -95,8 +95,8 @@ def test_every_cell_of_a_notebook_shows_a_verdict_and_a_picture() -> None:
 
         (picture,) = page.pictures
         assert ink(picture) > 0.002
-        assert picture["alt"]
-        assert str(picture["alt"]) in page.text
+        assert len(str(picture["alt"])) > 20
+        assert str(picture["alt"]) not in page.text
         assert page.tags <= {"div", "p", "strong", "img", "ul", "li"}
 
 

@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from gradscope.analysis import stage as study
 from gradscope.analysis.checkpoints import CheckpointRecorder
 from gradscope.analysis.details import Progress, measure_details
 from gradscope.analysis.network import Streams, draw_network, with_noise
 from gradscope.analysis.prepare import Prepared, prepare, readout_sources
 from gradscope.analysis.results import Analysis, Stage
 from gradscope.analysis.settings import Settings
-from gradscope.analysis.stage import examine, past_transient, takes_first_step
 from gradscope.arrays import LN_10, plain
 from gradscope.data.problem import Problem
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.remedies import Measure, clipping_value, remedies
 from gradscope.diagnosis.thresholds import Thresholds
-from gradscope.learning.flossing import FLOSSED_SEQUENCES
 from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS, adam
+from gradscope.learning.penalties import FLOSSED_SEQUENCES
 from gradscope.learning.readout import measure_readout
 from gradscope.learning.training import Limits, Trained, Watcher, train
 from gradscope.model.trajectory import unroll
@@ -51,7 +51,7 @@ def analyze(
     """
     prepared = settings if isinstance(settings, Prepared) else prepare(settings)
     network, resolved, history = prepared.network, prepared.resolved, None
-    look = partial(examine, prepared.batch, prepared.held_out, resolved)
+    look = partial(study.examine, prepared.batch, prepared.held_out, resolved)
     faults = prepared.layers.faults if prepared.layers is not None else ()
     stage, trajectory = look(prepared.first_stage, network, error=prepared.error, faults=faults)
     stages, explained = [stage], None
@@ -96,7 +96,7 @@ def measured_rate(prepared: Prepared) -> Measure:
         first = None if settings.cell is not asked.cell else examined.initial_state
         noise = batch.noise if settings.noise else None
         trajectory = unroll(network, batch.inputs, first, noise)
-        found = past_transient(settings, network, trajectory, batch)
+        found = study.past_transient(settings, network, trajectory, batch)
         if found is None:
             return np.inf
         return -np.inf if found.growth.rate is None else found.growth.rate
@@ -124,31 +124,29 @@ def _with_effect_of_training(before: Stage, after: Stage) -> Stage:
 
 def train_network(prepared: Prepared, task: Problem, watch: Watcher | None) -> Trained:
     """Train on batches of their own random stream, as far as the network can be examined."""
-    settings = prepared.resolved
+    settings, network, flossed = prepared.resolved, prepared.network, None
     streams = Streams.from_seed(settings.seed)
-    noisy = partial(with_noise, settings.noise, streams.training_noise, prepared.network)
+    fits = partial(study.takes_first_step, evaluation=prepared.batch)
+    if settings.floss:
+        # The exponents are pulled to 0 by Adam, on small batches of a random stream of their own.
+        rng, few = streams.flossing, min(settings.batch, FLOSSED_SEQUENCES)
+        flossed = train(
+            network,
+            lambda: with_noise(settings.noise, rng, network, task.draw(rng, few)),
+            adam(DEFAULT_LEARNING_RATE[OptimizerName.ADAM]),
+            settings.floss,
+            limits=Limits(exponents=settings.hidden),
+            fits=fits,
+        )
+    noisy = partial(with_noise, settings.noise, streams.training_noise, network)
     rate = settings.learning_rate or DEFAULT_LEARNING_RATE[settings.optimizer]
     return train(
-        prepared.network,
+        network,
         lambda: noisy(task.draw(streams.training, settings.batch)),
         OPTIMIZERS[settings.optimizer](rate),
         settings.updates,
         limits=Limits(settings.clip_norm, settings.clip_value, settings.truncate, settings.omega),
         watch=watch,
-        fits=partial(takes_first_step, evaluation=prepared.batch),
-        flossed=_flossed(prepared, task) if settings.floss else None,
-    )
-
-
-def _flossed(prepared: Prepared, task: Problem) -> Trained:
-    """Pull the exponents to 0 by Adam, on small batches of a random stream of their own."""
-    settings, network = prepared.resolved, prepared.network
-    rng, few = Streams.from_seed(settings.seed).flossing, min(settings.batch, FLOSSED_SEQUENCES)
-    return train(
-        network,
-        lambda: with_noise(settings.noise, rng, network, task.draw(rng, few)),
-        adam(DEFAULT_LEARNING_RATE[OptimizerName.ADAM]),
-        settings.floss,
-        limits=Limits(exponents=settings.hidden),
-        fits=partial(takes_first_step, evaluation=prepared.batch),
+        fits=fits,
+        flossed=flossed,
     )

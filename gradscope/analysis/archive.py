@@ -90,26 +90,20 @@ def archive_bytes(analysis: Analysis) -> bytes:
         "settings": json.dumps(analysis.settings.as_dict(), allow_nan=False),
         "facts": json.dumps(plain(asdict(analysis.task_info)), allow_nan=False),
         "environment": json.dumps({"gradscope": gradscope.__version__, **environment()}),
+        FURTHER: analysis.examined.further,
+        "stride": None if analysis.examined.further is None else analysis.examined.stride,
+        "lengths": analysis.examined.lengths,
+        NOISE: trajectory.noise,
+        "states": None if trajectory.states is trajectory.hidden else trajectory.states,
     }
-    if analysis.examined.further is not None:
-        arrays[FURTHER] = analysis.examined.further
-        arrays["stride"] = analysis.examined.stride
-    if analysis.examined.lengths is not None:
-        arrays["lengths"] = analysis.examined.lengths
-    if trajectory.noise is not None:
-        arrays[NOISE] = trajectory.noise
-    if trajectory.states is not trajectory.hidden:
-        arrays["states"] = trajectory.states
     if analysis.network is not None:
         arrays["network"] = json.dumps(plain(asdict(analysis.network)), allow_nan=False)
     if analysis.history is not None:
         facts = {name: getattr(analysis.history, name) for name in ("target_steps", "stop")}
         arrays["training"] = json.dumps(facts)
-        for name in CURVES:
-            curve = getattr(analysis.history, name)
-            arrays |= {} if curve is None else {f"training_{name}": curve}
+        arrays |= {f"training_{name}": getattr(analysis.history, name) for name in CURVES}
     buffer = BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **{name: each for name, each in arrays.items() if each is not None})
     return buffer.getvalue()
 
 

@@ -7,11 +7,10 @@ import numpy as np
 from gradscope.analysis.prepare import Prepared, prepare
 from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.causes import cell_causes
+from gradscope.jacobians import reference
 from gradscope.jacobians.cell_chain import cell_chain
-from gradscope.jacobians.reference import difference_transport, product_transport
 from gradscope.jacobians.shares import gradient_shares
 from gradscope.learning.bptt import backpropagate
-from gradscope.learning.differences import central_differences, relative_deviation
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.progress import tracked
 
@@ -55,10 +54,24 @@ class CheckRow:
 def check(settings: Settings | Prepared) -> tuple[CheckRow, ...]:
     """Compare gradient, shares, transport and causes with independent computations."""
     prepared = settings if isinstance(settings, Prepared) else prepare(settings)
-    batch = prepared.batch.batch
-    trajectory = unroll(prepared.network, batch.inputs, noise=batch.noise)
-    of_gradient = () if prepared.held_out is None else _gradient_rows(prepared, trajectory)
-    return *of_gradient, _against_moved_state(prepared), _against_causes(prepared, trajectory)
+    network, batch = prepared.network, prepared.batch.batch
+    trajectory = unroll(network, batch.inputs, noise=batch.noise)
+    rows = [] if prepared.held_out is None else _gradient_rows(prepared, trajectory)
+    inputs, rng = batch.inputs[:MAX_STEPS_MOVED], np.random.default_rng(prepared.resolved.seed)
+    first = MAX_FIRST_STATE * rng.uniform(-1.0, 1.0, network.state_size)
+    product = reference.product_transport(network, inputs, first)
+    moved = reference.difference_transport(network, inputs, first)
+    title, deviation = f"product of {len(inputs)}", reference.relative_deviation(product, moved)
+    of = (f"{title} Jacobians", "moving the first state", deviation, TOLERANCE_OF_DIFFERENCES)
+    lags = np.arange(1, trajectory.n_steps + 1)
+    found = cell_causes(cell_chain(network, trajectory), lags)
+    names = [each.name for each in fields(found) if each.name not in ("lags", "total")]
+    terms = sum(getattr(found, name) for name in names)
+    alive = np.isfinite(found.total)
+    deviation = float(np.max(np.abs(terms[alive] - found.total[alive]), initial=0.0))
+    against = f"its {NUMERALS[len(names)]} causes"
+    path = CheckRow("σ_max at every lag", against, deviation, TOLERANCE_OF_PATHS)
+    return *rows, CheckRow(*of), path
 
 
 def _gradient_rows(prepared: Prepared, trajectory: Trajectory) -> list[CheckRow]:
@@ -68,38 +81,13 @@ def _gradient_rows(prepared: Prepared, trajectory: Trajectory) -> list[CheckRow]
     compared = []
     for name, array in tracked([*network.weights()], "gradients"):
         entries = rng.permutation(array.size)[:MAX_ENTRIES]
-        numerical = central_differences(network, batch, name, entries)
-        deviation = relative_deviation(found[name].flat[entries], numerical)
+        numerical = reference.central_differences(network, batch, name, entries)
+        deviation = reference.relative_deviation(found[name].flat[entries], numerical)
         compared.append((name, "central differences", deviation, TOLERANCE_OF_DIFFERENCES))
     for name, shares in gradient_shares(network, trajectory, batch.targets).total.items():
-        deviation = relative_deviation(found[name], shares)
+        deviation = reference.relative_deviation(found[name], shares)
         compared.append((name, "sum of shares by lag", deviation, TOLERANCE_OF_SUMS))
     return [
         CheckRow(f"gradient of {name.replace('_', ' ')}", against, deviation, allowed)
         for name, against, deviation, allowed in compared
     ]
-
-
-def _against_moved_state(prepared: Prepared) -> CheckRow:
-    inputs = prepared.batch.batch.inputs[:MAX_STEPS_MOVED]
-    size, rng = prepared.network.state_size, np.random.default_rng(prepared.resolved.seed)
-    first = MAX_FIRST_STATE * rng.uniform(-1.0, 1.0, size)
-    product = product_transport(prepared.network, inputs, first)
-    moved = difference_transport(prepared.network, inputs, first)
-    return CheckRow(
-        f"product of {inputs.shape[0]} Jacobians",
-        "moving the first state",
-        relative_deviation(product, moved),
-        TOLERANCE_OF_DIFFERENCES,
-    )
-
-
-def _against_causes(prepared: Prepared, trajectory: Trajectory) -> CheckRow:
-    lags = np.arange(1, trajectory.n_steps + 1)
-    found = cell_causes(cell_chain(prepared.network, trajectory), lags)
-    names = [each.name for each in fields(found) if each.name not in ("lags", "total")]
-    terms = sum(getattr(found, name) for name in names)
-    alive = np.isfinite(found.total)
-    deviation = float(np.max(np.abs(terms[alive] - found.total[alive]), initial=0.0))
-    against = f"its {NUMERALS[len(names)]} causes"
-    return CheckRow("σ_max at every lag", against, deviation, TOLERANCE_OF_PATHS)

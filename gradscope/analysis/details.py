@@ -11,8 +11,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.arrays import ComplexArray, FloatArray, IntArray
 from gradscope.data.batch import Batch
 from gradscope.diagnosis.motion import Motion, motion_alone, motion_of
-from gradscope.diagnosis.theory import Objection, Prediction, predictions
-from gradscope.diagnosis.wide_network import expected_exponents
+from gradscope.diagnosis.theory import Objection, Prediction, expected_exponents, predictions
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_map import LagMap, lag_map
 from gradscope.jacobians.lag_norms import LagNorms
@@ -180,18 +179,6 @@ def first_sequences(params: Cell, trajectory: Trajectory, places: slice | IntArr
     return unroll(params, trajectory.inputs[:, places], first, some_noise)
 
 
-def _settled(
-    params: Cell, trajectory: Trajectory, examined: Batch, burn_in: int
-) -> tuple[Trajectory, int | None]:
-    """Return the trajectory from shortly before the end of the burn-in, and how long before."""
-    if not burn_in:
-        return trajectory, None
-    inputs, start = examined.all_inputs, max(burn_in - TURNING_STEPS, 0)
-    before, after = (None, None) if (xi := examined.noise) is None else (xi[:start], xi[start:])
-    state = unroll(params, inputs[:start], trajectory.states[0], before).states[-1]
-    return unroll(params, inputs[start:], state, after), burn_in - start
-
-
 def _spectrum(
     params: Cell, trajectory: Trajectory, examined: Batch, burn_in: int, seed: int
 ) -> Spectrum:
@@ -199,7 +186,12 @@ def _spectrum(
     chain = cell_chain(params, some)
     lags = _spread(np.geomspace(1, min(chain.n_steps, LONGEST_SPECTRUM_LAG), SPECTRUM_LAGS))
     steps = _spread(np.linspace(1, chain.n_steps, min(SAMPLED_JACOBIANS, chain.n_steps)))
-    settled, turning = _settled(params, trajectory, examined, burn_in)
+    settled, turning = trajectory, None
+    if burn_in:  # From shortly before its end on.
+        inputs, start = examined.all_inputs, max(burn_in - TURNING_STEPS, 0)
+        before, after = (None, None) if (xi := examined.noise) is None else (xi[:start], xi[start:])
+        state = unroll(params, inputs[:start], trajectory.states[0], before).states[-1]
+        settled, turning = unroll(params, inputs[start:], state, after), burn_in - start
     lyapunov = lyapunov_exponents(cell_chain(params, settled), warm_up=turning)
     weights: FloatArray = np.empty((0, 0))
     theory: tuple[Prediction, ...] = ()

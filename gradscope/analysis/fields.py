@@ -8,7 +8,6 @@ exactly zero product is −inf) until ``plain`` makes them null. Norms of produc
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from gradscope.diagnosis.growth import terms_of
 from gradscope.learning.history import BEYOND, History
 from gradscope.learning.readout import Readout
 
-QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "p95": 0.95})
+QUANTILES: Mapping[str, float] = {"p05": 0.05, "median": 0.5, "p95": 0.95}
 """Over the sequences, by the names they have in documents."""
 
 ZERO_PRODUCT = "the product is exactly zero"
@@ -60,9 +59,7 @@ class Field:
         return plain(float(self.value[-1])) if self.value.size else None
 
 
-def nested(
-    fields: Iterable[Field], reasons: Mapping[str, str] = MappingProxyType({})
-) -> dict[str, Any]:
+def nested(fields: Iterable[Field], reasons: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return plain values as nested objects, by their dotted names.
 
     ``reasons`` names, for each field whose reason belongs in the document, the field that holds
@@ -73,7 +70,7 @@ def nested(
         value = plain(field.value)
         group, name = _place(document, field.name)
         group[name] = value
-        if field.why_null is not None and field.name in reasons:
+        if field.why_null is not None and reasons and field.name in reasons:
             group, name = _place(document, reasons[field.name])
             group[name] = group.pop(name, None) or (field.why_null if _has_null(value) else None)
     return document

@@ -77,17 +77,15 @@ def inspect(path: Path, mapping: tuple[str, ...] = ()) -> Inspection:
 
     Raises WeightsError if the file cannot be read, is not safe to read, or is not supported.
     """
-    found = look_into(path, mapping)
-    return Inspection(found, tuple(map(_inspected, tracked(found.layers, "layers"))), mapping)
-
-
-def _inspected(layer: RecurrentLayer) -> InspectedLayer:
-    spectra = {gate: weight_spectrum(layer.gate(gate)) for gate in layer.gates}
+    found, layers = look_into(path, mapping), list[InspectedLayer]()
     known = {str(name): activation.slope_ceiling for name, activation in ACTIVATIONS.items()}
-    log_bound, ceiling = None, known.get(str(layer.activation))
-    if layer.cell is CellName.ELMAN and layer.leak is not None and ceiling is not None:
-        log_bound = log_bound_per_step(layer.recurrent_weights, ceiling, np.array(layer.leak))
-    return InspectedLayer(layer, spectra, log_bound)
+    for layer in tracked(found.layers, "layers"):
+        spectra = {gate: weight_spectrum(layer.gate(gate)) for gate in layer.gates}
+        log_bound, ceiling = None, known.get(str(layer.activation))
+        if layer.cell is CellName.ELMAN and layer.leak is not None and ceiling is not None:
+            log_bound = log_bound_per_step(layer.recurrent_weights, ceiling, np.array(layer.leak))
+        layers.append(InspectedLayer(layer, spectra, log_bound))
+    return Inspection(found, tuple(layers), mapping)
 
 
 def weight_spectrum(weights: FloatArray) -> WeightSpectrum:

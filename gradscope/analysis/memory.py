@@ -7,11 +7,10 @@ products of Jacobians (B,S,S), held-out sequences (T,B,D+O).
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from gradscope.analysis.settings import Settings
 from gradscope.errors import SettingError
-from gradscope.learning.flossing import FLOSSED_SEQUENCES
+from gradscope.learning.penalties import FLOSSED_SEQUENCES
 from gradscope.names import CellName
 
 BYTES = 8
@@ -33,13 +32,11 @@ class Needs:
     product: int
 
 
-NEEDS: Mapping[CellName, Needs] = MappingProxyType(
-    {
-        CellName.ELMAN: Needs(blocks=1, states=1, trajectory=8, run=3, product=8),
-        CellName.GRU: Needs(blocks=3, states=1, trajectory=24, run=10, product=12),
-        CellName.LSTM: Needs(blocks=4, states=2, trajectory=28, run=10, product=8),
-    }
-)
+NEEDS: Mapping[CellName, Needs] = {
+    CellName.ELMAN: Needs(blocks=1, states=1, trajectory=8, run=3, product=8),
+    CellName.GRU: Needs(blocks=3, states=1, trajectory=24, run=10, product=12),
+    CellName.LSTM: Needs(blocks=4, states=2, trajectory=28, run=10, product=8),
+}
 
 STATES_AT_ONCE = 2**20
 """Hidden states (numbers) that are held at once while the error is measured: 8 MB. The system

@@ -12,19 +12,14 @@ from gradscope.analysis.archive import SavedRun, load_run
 from gradscope.analysis.memory import STATES_AT_ONCE, require_memory
 from gradscope.analysis.network import Streams, draw_network, with_noise
 from gradscope.analysis.results import ImportedNetwork
-from gradscope.analysis.settings import (
-    JUDGING_SETTINGS,
-    NETWORK_SETTINGS,
-    SEQUENCE_SETTINGS,
-    SETTINGS,
-    Settings,
-    flag,
-)
+from gradscope.analysis.setting_values import Group
+from gradscope.analysis.settings import SEQUENCE_SETTINGS, SETTINGS, Settings, flag, settings_of
 from gradscope.analysis.stage import EvaluationBatch, further_steps
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
-from gradscope.data.problem import Problem, recorded_problem, series_problem, task_problem
+from gradscope.data.problem import Problem, recorded_problem, series_problem
 from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, Table, read_table
+from gradscope.data.tasks import make_task
 from gradscope.errors import SettingError
 from gradscope.learning.history import History
 from gradscope.learning.readout import Source
@@ -116,7 +111,7 @@ def _read_per_unit(values: Mapping[str, Any]) -> Mapping[str, Any]:
 def _over_saved(values: Mapping[str, Any], saved: Settings) -> Settings:
     """Return the settings of a saved run with others over them, none of them of its network."""
     kept = saved.as_dict()
-    for name in NETWORK_SETTINGS:
+    for name in settings_of(Group.NETWORK):
         asked = list(values[name]) if isinstance(values.get(name), tuple) else values.get(name)
         if name in values and asked != kept[name]:
             had = "none" if kept[name] is None else kept[name]
@@ -136,11 +131,12 @@ def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) 
         return all(getattr(settings, name) == getattr(run.settings, name) for name in names)
 
     if not settings.updates and same(SEQUENCE_SETTINGS):
-        batch, layers = run.evaluation, run.network if same(JUDGING_SETTINGS) else None
+        judged = same(settings_of(Group.JUDGING))
+        batch, layers = run.evaluation, run.network if judged else None
         held_out = None if batch.task_info.baseline is None else batch
         given = (None, settings, StageName.GIVEN)
         of_task = settings.weights is None and settings.data is None
-        task = task_problem(settings.task, settings.steps, settings.delay) if of_task else None
+        task = make_task(settings.task, settings.steps, settings.delay) if of_task else None
         found = Prepared(run.params, batch, held_out, *given, run.error, layers, problem=task)
         return replace(found, earlier_training=run.training)
     if settings.weights is not None:
@@ -244,7 +240,7 @@ def readout_sources(prepared: Prepared) -> tuple[Source, Source]:
 def open_problem(settings: Settings, read_table: ReadTable = read_table) -> Problem:
     """Set up the task or read the series that the settings name."""
     if settings.data is None:
-        return task_problem(settings.task, settings.steps, settings.delay)
+        return make_task(settings.task, settings.steps, settings.delay)
     path = Path(settings.data)
     table = read_table(path, settings.column, settings.missing)
     return series_problem(table, path.name, settings.steps, settings.validation)

@@ -41,8 +41,7 @@ class Profile(CompactRepr):
 
     def quantile(self, level: float) -> FloatArray:
         """Quantile over the sequences (L,), nats; see ``arrays.quantiles``."""
-        at_level: FloatArray = self.quantiles((level,))[0]
-        return at_level
+        return np.asarray(self.quantiles((level,))[0])
 
     def quantiles(self, levels: Sequence[float]) -> FloatArray:
         """Several quantiles over the sequences (levels,L), nats, for little more than one."""

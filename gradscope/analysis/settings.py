@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import chain
-from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from gradscope.analysis.setting_fields import SettingFields
@@ -17,16 +16,9 @@ from gradscope.analysis.setting_values import Group, Setting, checked, declared_
 from gradscope.data.cells import marks_of
 from gradscope.data.columns import quoted
 from gradscope.errors import SettingError
-from gradscope.names import (
-    ActivationName,
-    CellName,
-    Discretization,
-    InitializerName,
-    PerUnit,
-    StartName,
-)
+from gradscope.names import ActivationName, CellName, Discretization, PerUnit, StartName
 
-SETTINGS: Mapping[str, Setting] = MappingProxyType(declared_settings(SettingFields))
+SETTINGS: Mapping[str, Setting] = declared_settings(SettingFields)
 """Every setting by name, in order."""
 
 
@@ -42,9 +34,7 @@ def settings_of(group: Group) -> tuple[str, ...]:
 
 IMPORTED_SETTINGS = settings_of(Group.IMPORTED)
 DRAWN_SETTINGS = settings_of(Group.DRAWN)
-NETWORK_SETTINGS = settings_of(Group.NETWORK)
 SEQUENCE_SETTINGS = settings_of(Group.SEQUENCES)
-JUDGING_SETTINGS = settings_of(Group.JUDGING)
 
 OF_TRAINING = ("validation", *settings_of(Group.TRAINING))
 OF_SCRATCH = (*OF_TRAINING, "init", "input_scale", "center_bias", "forget_bias", "chrono")
@@ -129,8 +119,7 @@ class Settings(SettingFields):
     def _against_network(self) -> Iterator[str]:
         """Yield what contradicts the steps, the activation or the cell."""
         gated, wrong = self.cell is not CellName.ELMAN, self._given(OF_VANILLA)
-        if self.init is InitializerName.IDENTITY:
-            wrong.append("--init identity")
+        wrong += ["--init identity"] if self.init == "identity" else []
         if self.clip_norm is not None and self.clip_value is not None:
             yield "--clip-norm and --clip-value are both given; choose one"
         if self.max_lag is not None and self.max_lag > self.steps:
@@ -214,7 +203,7 @@ def span(value: PerUnit) -> str:
 @cache
 def setting_kinds() -> Mapping[str, Any]:
     """Return the type of every setting, such as ``float | None``."""
-    return MappingProxyType(get_type_hints(SettingFields))
+    return get_type_hints(SettingFields)
 
 
 def check_names(values: Mapping[str, Any], source: str) -> None:

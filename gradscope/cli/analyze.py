@@ -23,7 +23,15 @@ from gradscope.cli.options import (
     WeightsFile,
     option,
 )
-from gradscope.cli.output import Place, note, progress_bar, show, write_figures, write_file
+from gradscope.cli.output import (
+    Place,
+    note,
+    progress_bar,
+    show,
+    write_figures,
+    write_file,
+    write_page,
+)
 from gradscope.errors import SettingError
 from gradscope.names import Regime
 from gradscope.report.figures.panels import PANELS
@@ -68,26 +76,7 @@ def analyze(
     call.place.view.require(analysis)
     place = replace(call.place, full=full)
     show(place, (analysis,), analysis_page, analysis_document, profile_rows)
-    save_run(call.place, analysis, save)
-    draw_analysis(place, png, analysis)
-    write_page(call.place, analysis, html)
-    exit_with_status(analysis, fail_on)
-
-
-def write_page(
-    place: Place,
-    analysis: "Analysis",
-    path: Path | None,
-    command: str = "analyze",
-    progress: "Rows | None" = None,
-) -> None:
-    """Write the page of an analysis as ``command`` made it, where asked for."""
-    if path is not None:
-        from gradscope.explain.glossary import DEFINITIONS
-        from gradscope.report.html import analysis_html
-
-        page = analysis_html(analysis, DEFINITIONS, command, progress)
-        write_file(path, page.encode(), force=place.force)
+    finish(place, analysis, "analyze", png, html, save, fail_on)
 
 
 def prepare_pictures(place: Place, png: Sequence[Path] | None, *files: Path | None) -> None:
@@ -99,15 +88,31 @@ def prepare_pictures(place: Place, png: Sequence[Path] | None, *files: Path | No
     place.prepare(*files, figures=[path for _, path in place.view.files(png)])
 
 
-def draw_analysis(
-    place: Place, png: Sequence[Path] | None, analysis: "Analysis", command: str = "analyze"
+def finish(
+    place: Place,
+    analysis: "Analysis",
+    command: str,
+    png: Sequence[Path] | None,
+    html: Path | None,
+    save: Path | None = None,
+    fail_on: FailOn | None = None,
+    progress: "Rows | None" = None,
 ) -> None:
-    """Write what the view of the place asks for, each panel to a file of its own."""
-    from gradscope.report.figures.analysis import analysis_picture
+    """Write, where asked for, the saved run, each panel of the pictures, and the page, all as
+    ``command`` made them; exit as the analysis ended.
+    """
+    save_run(place, analysis, save)
+    if png:
+        from gradscope.report.figures.analysis import analysis_picture
 
-    view: Given = {"view": place.view, "command": command}
-    for panel, path in place.view.files(png):
-        write_figures(place, [path], partial(analysis_picture, analysis, panel=panel, **view))
+        draw = partial(analysis_picture, analysis, view=place.view, command=command)
+        for panel, path in place.view.files(png):
+            write_figures(place, [path], partial(draw, panel=panel))
+    if html is not None:
+        from gradscope.explain.glossary import DEFINITIONS
+
+        write_page(place, html, "analysis_html", analysis, DEFINITIONS, command, progress)
+    exit_with_status(analysis, fail_on)
 
 
 def analysis_with_bars(asked: Given) -> "Analysis":
@@ -182,7 +187,7 @@ def train(
 
     def tell(checkpoint: "Checkpoint") -> None:
         far = checkpoint.horizon
-        reach = "beyond the sequence" if far is None else f"{far} steps"
+        reach = "none" if far is None else f"{far} steps"
         error = f"error per step {checkpoint.loss / targets:.4g}"
         norm = f"gradient norm {checkpoint.gradient_norm:.3g}"
         note(f"update {checkpoint.update}: {error}, {norm}, horizon {reach}")
@@ -194,10 +199,7 @@ def train(
     result = analysis, recorder.checkpoints
     place = replace(call.place, full=full)
     show(place, result, training_page, training_document, checkpoint_rows)
-    save_run(call.place, analysis, save)
-    draw_analysis(call.place, png, analysis, "train")
-    write_page(call.place, analysis, html, "train", checkpoint_rows(*result))
-    exit_with_status(analysis, fail_on)
+    finish(place, analysis, "train", png, html, save, fail_on, checkpoint_rows(*result))
 
 
 @takes_settings("map", "shares", "spectrum", "verify")
@@ -214,9 +216,7 @@ def spectrum(
     analysis = analysis_with_bars(call.values(defaults={"updates": 0}, load=load, **chosen))
     call.place.view.require(analysis)
     show(call.place, (analysis,), spectrum_page, spectrum_document, PANELS["singular"].rows)
-    draw_analysis(call.place, png, analysis, "spectrum")
-    write_page(call.place, analysis, html, "spectrum")
-    exit_with_status(analysis)
+    finish(call.place, analysis, "spectrum", png, html)
 
 
 MAP_HELP = SETTINGS["weight_map"].help

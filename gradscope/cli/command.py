@@ -124,10 +124,12 @@ def _view(
     theme: ThemeChoice = Theme.PAPER,
     dpi: Dpi = None,
 ) -> View:
+    if (sheet or card) and width is ColumnWidth.SINGLE:
+        raise SettingError("--width is single, but a sheet and a card have a width; leave it out")
     return View(tuple(panel or ()), width, sheet, card, theme, dpi)
 
 
-OF_PICTURES, OF_ANALYSES = ("theme", "dpi"), ("panel", "width", "sheet", "card")
+OF_PICTURES, OF_ANALYSES = ("theme", "dpi", "width", "panel"), ("sheet", "card")
 """Options of every command that draws, and of those that draw one analysis."""
 
 
@@ -147,7 +149,11 @@ def takes_settings(*left_out: str) -> Callable[[Callable[..., None]], Callable[.
         def gathered(**arguments: Any) -> None:
             given = {name: arguments.pop(name) for name in names}
             config, place = _shared(**{name: arguments.pop(name) for name in shared})
-            place = replace(place, view=_view(**{name: arguments.pop(name) for name in drawn}))
+            view = _view(**{name: arguments.pop(name) for name in drawn})
+            if view.panels and "sheet" not in drawn:
+                fault = "but this command draws one picture; leave it out"
+                raise SettingError(f"--panel is {view.panels[0]}, {fault}")
+            place = replace(place, view=view)
             present = {name: value for name, value in given.items() if value not in (None, [])}
             command(Call(present, config, place), **arguments)
 

@@ -1,7 +1,8 @@
 """``gradscope explain``: lessons, a saved run's verdict, topics, and every term of a report."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,12 +10,12 @@ import typer
 
 from gradscope.cli.command import takes_place
 from gradscope.cli.help import Command, CommandGroup
-from gradscope.cli.options import DATA, EXECUTION, MODEL, TRAINING, option
-from gradscope.cli.output import Place, show
+from gradscope.cli.options import DATA, EXECUTION, MODEL, TRAINING, Figure, Html, option
+from gradscope.cli.output import Place, show, write_figures, write_file
 from gradscope.names import ActivationName
 
 Answer = tuple[Any, dict[str, Any], Any]
-"""What a topic says: a page, a document, and columns with rows, None for a text."""
+"""What a topic says: a page, a document, and columns with rows, None for a text, or a lesson."""
 
 
 class Topics(CommandGroup):
@@ -49,16 +50,35 @@ Leaf = Annotated[float, typer.Option(help="A leaf of f = (x − y) z.", metavar=
 Rate = Annotated[float, option("--learning-rate", "Learning rate η.", TRAINING, "X", **SHOWN)]
 
 
-def _topic(answer: Callable[..., Answer]) -> None:
-    """Make a topic of a function that answers it."""
+def _topic(answer: Callable[..., Answer], **drawn: Any) -> None:
+    """Make a topic of a function that answers it; of a lesson, with the options that draw it."""
 
-    @explain.command(answer.__name__, cls=Command)
-    @takes_place
     @wraps(answer)
-    def command(place: Place, **options: Any) -> None:
-        place.prepare()
+    def command(
+        place: Place, png: list[Path] | None = None, html: Path | None = None, **options: Any
+    ) -> None:
+        place.prepare(html, figures=png)
         page, document, table = answer(**options)
-        show(place, (), page.render, lambda: document, None if table is None else lambda: table)
+        rows = None if table is None or drawn else lambda: table
+        show(place, (), page.render, lambda: document, rows)
+        if png or html:
+            from gradscope.explain.shown import lesson_file
+
+            made_by = {name.replace("_", "-"): value for name, value in options.items()}
+            made_by = {"command": f"explain {answer.__name__}", **made_by}
+            draw = partial(lesson_file, page, table, made_by)
+            write_figures(place, png, draw)
+            if html:
+                write_file(html, draw(".html"), force=place.force)
+
+    own = signature(answer)
+    more = [Parameter(n, Parameter.KEYWORD_ONLY, default=None, annotation=drawn[n]) for n in drawn]
+    vars(command)["__signature__"] = own.replace(parameters=[*own.parameters.values(), *more])
+    command.__annotations__ = {**answer.__annotations__, **drawn}
+    explain.command(answer.__name__, cls=Command)(takes_place(command))
+
+
+_lesson = partial(_topic, png=Figure, html=Html)
 
 
 @_topic
@@ -95,16 +115,16 @@ def cluster() -> Answer:
     return topic("cluster")
 
 
-@_topic
+@_lesson
 def backprop(x: Leaf = 4.0, y: Leaf = 1.0, z: Leaf = 3.0, learning_rate: Rate = 0.1) -> Answer:
     """Walk through the graph f = (x − y) z: forward, backward, one step downhill."""
     from gradscope.explain.backprop import backprop_lesson, backprop_page
 
     lesson = backprop_lesson(x, y, z, learning_rate)
-    return backprop_page(lesson), lesson.document(), None
+    return backprop_page(lesson), lesson.document(), lesson
 
 
-@_topic
+@_lesson
 def bptt(
     steps: Steps = 3, hidden: Units = 2, activation: Phi = ActivationName.TANH, seed: Seed = 0
 ) -> Answer:
@@ -113,17 +133,17 @@ def bptt(
 
     settings = {"steps": steps, "hidden": hidden, "activation": str(activation), "seed": seed}
     lesson = draw_bptt_lesson(steps, hidden, activation, seed)
-    return bptt_page(lesson), lesson.document(settings), None
+    return bptt_page(lesson), lesson.document(settings), lesson
 
 
-@_topic
+@_lesson
 def vanishing(steps: Steps = 600, hidden: Units = 8, gain: Gain = 1.0, seed: Seed = 0) -> Answer:
     """Multiply the Jacobians, tanh against sigmoid, factor by factor beside the bound."""
     from gradscope.explain.vanishing import product_lessons, vanishing_document, vanishing_page
 
     settings = {"steps": steps, "hidden": hidden, "gain": gain, "seed": seed}
     lessons = product_lessons(steps, hidden, gain, seed)
-    return vanishing_page(lessons), vanishing_document(lessons, settings), None
+    return vanishing_page(lessons), vanishing_document(lessons, settings), lessons
 
 
 @_topic

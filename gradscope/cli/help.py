@@ -74,40 +74,24 @@ gradscope show-config run.json --json
 
 EXAMPLES_ON_ONE_SCREEN = 2
 
-COMMON = tuple(name for name, each in SETTINGS.items() if each.common)
+COMMON = " ".join(name for name, each in SETTINGS.items() if each.common)
 
-MOST_NEEDED: Mapping[str, tuple[str, ...]] = {
-    "analyze": ("file", *COMMON, "batch_first", "png", "html", "save", "output", "json", "fail_on"),
-    "compare": (
-        *("files", "cells", "activations", "lengths", "seeds", "hidden", "gain", "task", "data"),
-        *("column", "updates", "seed", "fail_on", "png", "output", "json", "workers"),
-    ),
-    "train": (
-        *("task", "delay", "data", "column", "steps", "activation", "cell", "hidden", "updates"),
-        *("optimizer", "learning_rate", "clip_norm", "truncate", "seed", "png", "save", "output"),
-        "json",
-    ),
-    "spectrum": (
-        *("file", "load", "data", "activation", "cell", "hidden", "init", "gain", "steps"),
-        *("updates", "seed", "png", "output", "json"),
-    ),
-    "try": (
-        *("file", "task", "data", "column", "targets", "readout", "start", "steps", "activation"),
-        *("cell", "budget", "seeds", "workers", "store", "explain", "apply", "png", "html", "json"),
-    ),
-    "forecast": (
-        *("lags", "budgets", "task", "data", "column", "activation", "cell", "hidden", "init"),
-        *("gain", "input_scale", "batch", "seed", "png", "output", "json"),
-    ),
-    "check": (
-        *("file", "data", "activation", "cell", "hidden", "steps", "layer", "batch_first"),
-        *("seed", "output", "json"),
-    ),
-    "sweep": (
-        *("file", "param", "seeds", "updates", "hidden", "data", "column", "config", "store"),
-        *("dry_run", "workers", "shard", "scheduler", "retry_failed", "skip_contradictions"),
-        "json",
-    ),
+MOST_NEEDED: Mapping[str, str] = {
+    "analyze": f"file {COMMON} batch_first png html save full output json fail_on",
+    "compare": "files cells activations lengths seeds hidden gain task data column updates seed "
+    "fail_on png output json workers",
+    "train": "task delay data column steps activation cell hidden updates optimizer learning_rate "
+    "clip_norm truncate seed png save output json",
+    "spectrum": "file load data activation cell hidden init gain steps updates seed png output "
+    "json",
+    "try": "file task data column targets readout start steps activation cell budget seeds workers "
+    "store explain apply png html json",
+    "forecast": "lags budgets task data column activation cell hidden init gain input_scale batch "
+    "seed png output json",
+    "report": "store where kind value x y png html width theme format output json",
+    "check": "file data activation cell hidden steps layer batch_first seed output json",
+    "sweep": "file param seeds updates hidden data column config store dry_run workers shard "
+    "scheduler retry_failed skip_contradictions json",
 }
 """What ``--help`` shows of a command with many options, by parameter; else it shows all."""
 
@@ -149,8 +133,8 @@ class Command(TyperCommand):
         """Write the short page: usage, purpose, the options most needed, two examples."""
         page = ctx.make_formatter()
         params = [each for each in self.params if each.name != "help_all"]
-        needed = MOST_NEEDED.get(self.name or "", tuple(each.name or "" for each in params))
-        shown = [each for name in needed for each in params if each.name == name]
+        needed = MOST_NEEDED.get(self.name or "", " ".join(each.name or "" for each in params))
+        shown = [each for name in needed.split() for each in params if each.name == name]
         arguments = any(each.param_type_name == "argument" for each in shown)
         title = "Arguments and options" if arguments else "Options"
         _write_purpose(self, ctx, page)
@@ -189,7 +173,7 @@ def _show_all(ctx: Any, _param: Any, wanted: bool) -> None:
     """Show every option in panels (settings of ``analyze`` only there) and every example."""
     if not wanted or ctx.resilient_parsing:
         return
-    command, needed = copy(ctx.command), MOST_NEEDED.get(ctx.command.name, ())
+    command, needed = copy(ctx.command), MOST_NEEDED.get(ctx.command.name, "").split()
     if _takes_settings(command):
         command.params = [p for p in command.params if p.name in needed or not _is_setting(p)]
     try:

@@ -121,7 +121,7 @@ PANEL_HELP = f"Draw a panel alone; repeat for several: {HERO}, {', '.join(PANELS
 Panels = Annotated[
     list[str] | None, option("--panel", PANEL_HELP, OUTPUT, "WORD", callback=checked_panels)
 ]
-WIDTH_HELP = "Width of the panel, in columns of a paper: single, double (default double)."
+WIDTH_HELP = "Width of pictures, in columns of a paper: single, double (default double)."
 PanelWidth = Annotated[ColumnWidth, option("--width", WIDTH_HELP, OUTPUT, "WORD")]
 SHEET_HELP = "Draw all panels on a page of A4."
 Sheet = Annotated[bool, option("--sheet", SHEET_HELP, OUTPUT)]
@@ -133,7 +133,7 @@ DPI_HELP = "Dots per inch of a .png (default 300)."
 Dpi = Annotated[int | None, option("--dpi", DPI_HELP, OUTPUT, "N", min=50, max=1200)]
 HTML_HELP = "Write the whole report as one self-contained page."
 Html = Annotated[Path | None, option("--html", HTML_HELP, OUTPUT, "FILE")]
-SAVE_HELP = "Save network, trajectory and settings (FILE.npz, plain NumPy)."
+SAVE_HELP = "Save network, trajectory, settings (FILE.npz, of NumPy)."
 Save = Annotated[Path | None, option("--save", SAVE_HELP, OUTPUT, "FILE")]
 Full = Annotated[bool, option("--full", "Show all numbers, not the first screen alone.", OUTPUT)]
 Force = Annotated[bool, option("--force", "Overwrite existing files.", OUTPUT)]

@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from gradscope.cli.options import Color, Format
 from gradscope.errors import OutputError, SettingError
 from gradscope.progress import SHOWN, progress
-from gradscope.report.figures.panels import REPORT, View
+from gradscope.report.figures.panels import REPORT, View, picture_suffix
 from gradscope.report.files import require_free, write_whole
 from gradscope.report.screen import HEIGHT, NARROWEST, Screen, printable
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 STDOUT = Path("-")
-FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 BAR_AFTER, REFRESH = 1.0, 0.2
 """Seconds after which a bar is shown, and then until it is drawn again."""
 
@@ -55,9 +54,7 @@ class Place:
         if self.to_stdout:
             require_stdout()
         for figure in figures or ():
-            if figure.suffix.lower() not in FIGURE_SUFFIXES:
-                fault = f"ends in {figure.suffix or 'nothing'}; choose {', '.join(FIGURE_SUFFIXES)}"
-                raise SettingError(f"the picture {figure} {fault}")
+            picture_suffix(figure)
         named = (self.output, *files, *(figures or ()))
         wanted = [path for path in named if path is not None and path != STDOUT]
         places = [path.resolve() for path in wanted]
@@ -95,16 +92,15 @@ def show(
     """
     from gradscope.report.formats import to_csv, to_json, to_jsonl, to_markdown
 
-    if place.complete is not None:
-        completed = place.complete(document(*result))
-        show(replace(place, complete=None), result, page, lambda *_: completed, table, lines)
-        return
+    asked = place.format is Format.JSON or (place.format is Format.JSONL and lines is None)
+    made = document(*result) if place.complete or asked else {}
+    made = place.complete(made) if place.complete else made
     if place.format is Format.TABLE:
         text = _page_text(place, partial(page, *result))
     elif place.format is Format.JSON:
-        text = to_json(document(*result))
+        text = to_json(made)
     elif place.format is Format.JSONL:
-        text = to_jsonl(lines(*result) if lines else [document(*result)])
+        text = to_jsonl(lines(*result) if lines else [made])
     elif table is None:
         fault = "is for rows of numbers, and this is a text; choose table, json or jsonl"
         raise SettingError(f"--format {place.format} {fault}")
@@ -123,6 +119,14 @@ def write_result(output: Path | None, content: bytes, *, force: bool) -> None:
         write_file(output, content, force=force)
 
 
+def write_page(place: Place, path: Path | None, name: str, *of: Any) -> None:
+    """Write an HTML page, by the name of what makes it in ``report.html``, where asked for."""
+    if path is not None:
+        from gradscope.report import html
+
+        write_file(path, getattr(html, name)(*of).encode(), force=place.force)
+
+
 def write_file(path: Path, content: bytes, *, force: bool) -> None:
     """Write a file whole and report it on stderr."""
     write_whole(path, content, force=force)
@@ -139,7 +143,7 @@ def write_figures(
         earlier = VIEW.set(place.view)
         try:
             for figure in figures:
-                write_file(figure, draw(figure.suffix.lower()), force=place.force)
+                write_file(figure, draw(picture_suffix(figure)), force=place.force)
         finally:
             VIEW.reset(earlier)
 

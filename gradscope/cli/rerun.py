@@ -18,7 +18,6 @@ from gradscope.cli.options import SETTING_OPTIONS, Figure, Format, Full, Html, S
 from gradscope.cli.output import Place, note, write_stdout
 from gradscope.cli.report import report
 from gradscope.errors import ArchiveError, SettingError
-from gradscope.names import Theme
 from gradscope.report.figures.panels import REPORT
 
 if TYPE_CHECKING:
@@ -29,6 +28,9 @@ MadeFile = Annotated[Path, typer.Argument(help=MADE_HELP, metavar="FILE")]
 
 UNSAVED = ("compare", "spectrum", "inspect", "report")
 """Commands that keep no run."""
+
+PAGELESS = ("check", "inspect")
+"""Commands that make no page."""
 
 
 @takes_place
@@ -44,11 +46,11 @@ def rerun(
     machine, elsewhere as closely as it then states.
     """
     place.prepare(save, html, figures=png)
-    from gradscope.report.provenance.recipe import MadeBy, read_recipe
+    from gradscope.report.provenance.recipe import read_recipe
     from gradscope.report.provenance.reproducible import reproducible
 
     recipe = read_recipe(file)
-    if recipe.command is not MadeBy.ANALYZE:
+    if recipe.command in PAGELESS:
         _refuse(html, "--html", f"what {recipe.command} makes")
     if recipe.command in UNSAVED:
         _refuse(save, "--save", f"what {recipe.command} makes")
@@ -62,8 +64,8 @@ def rerun(
             note(f"reproducible: {found['because']}")
         return {**document, "reproducible": found}
 
-    form: dict[str, Any] = {} if place.view.theme is Theme.PAPER else {"theme": place.view.theme}
-    form |= {} if place.view.dpi is None else {"dpi": place.view.dpi}
+    form = {name: getattr(place.view, name) for name in ("theme", "dpi", "width")}
+    form = {name: each for name, each in form.items() if each != getattr(REPORT, name)}
     place = replace(place, view=replace(recipe.view, **form) if png else REPORT)
     place = replace(place, full=full, complete=None if recipe.source else complete)
     _run(recipe, place, png, html, save)
@@ -83,13 +85,13 @@ def _run(
     if recipe.command is MadeBy.INSPECT:
         unwrap(inspect)(place, Path(source["file"]), source["map"], png)
     elif recipe.command is MadeBy.REPORT:
-        unwrap(report)(place, Path(source.pop("store")), **source, png=png)
+        unwrap(report)(place, Path(source.pop("store")), **source, png=png, html=html)
     elif recipe.command is MadeBy.COMPARE:
-        run_comparison(place, recipe.settings, recipe.axes, png)
+        run_comparison(place, recipe.settings, recipe.axes, png, html)
     elif recipe.command is MadeBy.TRAIN:
-        unwrap(train)(call, png=png, save=save)
+        unwrap(train)(call, png=png, html=html, save=save)
     elif recipe.command is MadeBy.SPECTRUM:
-        unwrap(spectrum)(call, png=png)
+        unwrap(spectrum)(call, png=png, html=html)
     elif recipe.command is MadeBy.CHECK:
         _refuse(save or next(iter(png or ()), None), "a picture or --save", "a check")
         unwrap(check)(call)

@@ -23,7 +23,7 @@ from gradscope.cli.options import (
     WeightsFile,
     option,
 )
-from gradscope.cli.output import note, progress_bar, show, write_figures, write_file
+from gradscope.cli.output import note, progress_bar, show, write_figures, write_page
 from gradscope.cli.sweep import Scheduler, WorkerCount, sweep_bar
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
@@ -86,10 +86,7 @@ def trial(  # noqa: PLR0913 (each is a flag)
     page = partial(trial_page, explain=explain)
     show(call.place, (found,), page, trial_document, trial_rows)
     write_figures(call.place, png, partial(trial_picture, found))
-    if html is not None:
-        from gradscope.report.html import trial_html
-
-        write_file(html, trial_html(found).encode(), force=call.place.force)
+    write_page(call.place, html, "trial_html", found)
     if found.progress.interrupted:
         same = f" with --budget {plan.settings.updates}" if minutes is not None else ""
         note(f"interrupted; what ended is kept, and the same command{same} computes the rest")
@@ -156,5 +153,4 @@ def forecast(
     with progress_bar("asking about lags"):
         found = expect(settings, asked, budget)
     show(call.place, (found, settings), forecast_page, forecast_document, forecast_rows)
-    draw = partial(forecast_picture, found, settings)
-    write_figures(call.place, png, draw)
+    write_figures(call.place, png, partial(forecast_picture, found, settings))

@@ -139,7 +139,7 @@ class Baseline:
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class TaskInfo(CompactRepr):
     """What is known of a problem before training; ``required_lag`` in steps, None if unknown, and
-    of a series what it follows from: ``lag_errors`` (L,), see ``lag_regression``; ``columns`` are
+    of a series what it follows from: ``lag_errors`` (L,), see ``data.series``; ``columns`` are
     the names of the inputs (empty: none), None where another layer's states enter;
     ``lag_is_longest``: many sequences need less than the required lag.
     """

@@ -83,7 +83,11 @@ class Intake:
     def __init__(self, path: Path, error: type[GradscopeError]) -> None:
         self.path, self.error, self.size = path, error, path.stat().st_size
         self.left = self.allowance = max(ALWAYS_ALLOWED, MAX_EXPANSION * self.size)
-        self.items = max(MAX_ITEMS, self.size // BYTES_OF_ITEM)
+        self.count_anew(1)
+
+    def count_anew(self, cost: int) -> None:
+        """Allow as many items as if none was looked at, each as dear as so many others."""
+        self.items = max(MAX_ITEMS // cost, self.size // BYTES_OF_ITEM)
 
     def require(self, n_bytes: int, name: str) -> None:
         """Raise ``error`` if so many bytes, before they are allocated, are more than are left."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradscope.data.batch import Baseline, Batch, TaskInfo
-from gradscope.data.lag_regression import MAX_HELD_OUT, lag_errors, rewarded_lag
-from gradscope.data.series import prepare_series
+from gradscope.data.series import MAX_HELD_OUT, lag_errors, prepare_series, rewarded_lag
 from gradscope.data.table import Table
-from gradscope.data.tasks import make_task
 from gradscope.errors import SettingError
-from gradscope.names import ErrorName, TaskName
+from gradscope.names import ErrorName
+
+Draw = Callable[[np.random.Generator, int], Batch]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -20,31 +20,18 @@ class Problem:
     sequences whose Jacobians are multiplied, ``validate(rng, n)`` held-out ones;
     ``follow(rng, batch, count)`` adds to examined sequences the inputs of as many further steps. Of
     what a file holds ``halves`` returns all there is to learn from, a target at each step that has
-    one, and all that is held out; None of a task.
+    one, and all that is held out; None of a task. The baseline in ``task_info`` is the mean step
+    error of the best predictor that needs no memory.
     """
 
     task_info: TaskInfo
     n_inputs: int
     n_outputs: int
-    draw: Callable[[np.random.Generator, int], Batch]
-    examine: Callable[[np.random.Generator, int], Batch]
-    validate: Callable[[np.random.Generator, int], Batch]
+    draw: Draw
+    examine: Draw
+    validate: Draw
     follow: Callable[[np.random.Generator, Batch, int], Batch]
     halves: Callable[[], tuple[Batch, Batch]] | None = None
-
-
-def task_problem(name: TaskName, steps: int, delay: int | None = None) -> Problem:
-    """Set up a synthetic task of T steps; every batch is drawn fresh."""
-    task = make_task(name, steps, delay)
-    sizes = (task.n_inputs, task.n_outputs)
-
-    def follow(rng: np.random.Generator, batch: Batch, count: int) -> Batch:
-        """Add one fresh sequence of the task after another."""
-        draws = range(-(-count // steps))
-        further = [task.draw(rng, batch.n_sequences).inputs for _ in draws]
-        return replace(batch, further=np.concatenate(further)[:count])
-
-    return Problem(task.task_info, *sizes, task.draw, task.draw, task.draw, follow)
 
 
 def recorded_problem(batch: Batch, task_info: TaskInfo, validation: float) -> Problem:

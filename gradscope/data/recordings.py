@@ -178,5 +178,4 @@ def standardised(inputs: FloatArray, lengths: IntArray | None) -> FloatArray:
     """Return inputs (T,B,D) of mean 0 and deviation 1 over what counts; a constant is 0."""
     rows = inputs[counted(lengths, *inputs.shape[:2])]
     centred, scale = inputs - rows.mean(axis=0), rows.std(axis=0)
-    scaled: FloatArray = centred / np.where(scale > 0.0, scale, 1.0)
-    return scaled
+    return np.asarray(centred / np.where(scale > 0.0, scale, 1.0))

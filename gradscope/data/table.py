@@ -17,15 +17,7 @@ from gradscope.arrays import FloatArray, as_float64
 from gradscope.data.cells import UNIT, cell_value, decimal_mark, is_missing, is_value, marks_of
 from gradscope.data.columns import choose_columns, listed, quoted, several_columns
 from gradscope.data.delimited import CellTable, named_columns, parse_cells
-from gradscope.data.intake import (
-    BYTES_OF_ITEM,
-    MAX_ITEMS,
-    AnyArray,
-    Intake,
-    ZipMembers,
-    content,
-    opened,
-)
+from gradscope.data.intake import AnyArray, Intake, ZipMembers, content, opened
 from gradscope.errors import DataError, install_line
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".gz", ".xlsx")
@@ -106,7 +98,7 @@ def _workbook_cells(raw: bytes, intake: Intake) -> CellTable:
         sheet = load_workbook(whole, read_only=True, data_only=True).worksheets[0]
         sheet.reset_dimensions()  # They may claim other cells than there are.
         # A row takes openpyxl as long as three other items.
-        intake.items = max(MAX_ITEMS // 3, intake.size // BYTES_OF_ITEM)
+        intake.count_anew(3)
         width, rows = 0, dict[int, list[str]]()
         for line, row in enumerate(sheet.iter_rows(values_only=True), start=1):
             intake.visit()  # A row that is not there takes as long.

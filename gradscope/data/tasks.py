@@ -17,12 +17,12 @@ sine             sin of unknown frequency and phase; the next value is wanted. T
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import replace
 
 import numpy as np
 
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
+from gradscope.data.problem import Draw, Problem
 from gradscope.errors import SettingError
 from gradscope.model.activations import word_of
 from gradscope.names import ErrorName, TaskName
@@ -32,19 +32,7 @@ COPY_LENGTH = 10
 SINE_PERIODS = (8.0, 32.0)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Task:
-    """A task of T steps: ``draw(rng, n)`` returns a ``Batch`` of n sequences; the baseline in
-    ``task_info`` is the mean step error of the best predictor that needs no memory.
-    """
-
-    task_info: TaskInfo
-    n_inputs: int
-    n_outputs: int
-    draw: Callable[[np.random.Generator, int], Batch]
-
-
-def make_task(name: TaskName, steps: int, delay: int | None = None) -> Task:
+def make_task(name: TaskName, steps: int, delay: int | None = None) -> Problem:
     """Set up a task of T = ``steps`` steps; ``delay`` is d of ``recall``, in steps: 0 … T − 1, half
     of T by default. The other tasks set their own lag.
 
@@ -64,7 +52,19 @@ def make_task(name: TaskName, steps: int, delay: int | None = None) -> Task:
     return make(steps)
 
 
-def _recall(steps: int, delay: int) -> Task:
+def _fresh(task_info: TaskInfo, sizes: tuple[int, int], draw: Draw) -> Problem:
+    """Return a task of sizes (D, O), every batch of which is drawn fresh."""
+
+    def follow(rng: np.random.Generator, batch: Batch, count: int) -> Batch:
+        """Add one fresh sequence of the task after another."""
+        draws = range(-(-count // batch.n_steps))
+        further = [draw(rng, batch.n_sequences).inputs for _ in draws]
+        return replace(batch, further=np.concatenate(further)[:count])
+
+    return Problem(task_info, *sizes, draw, draw, draw, follow)
+
+
+def _recall(steps: int, delay: int) -> Problem:
     if not 0 <= delay < steps:
         raise SettingError(
             f"--delay is {delay}, but a sequence of {steps} steps allows 0 to {steps - 1}; choose "
@@ -80,12 +80,11 @@ def _recall(steps: int, delay: int) -> Task:
 
     # With a delay the input of now is independent of the target, without one it is the target.
     baseline = Baseline.of(1.0, "always predict the mean (0)", 1.0 if delay else 0.0)
-    return Task(
-        TaskInfo(f"recall task, delay {delay}", ErrorName.SQUARED, delay, baseline), 1, 1, draw
-    )
+    task_info = TaskInfo(f"recall task, delay {delay}", ErrorName.SQUARED, delay, baseline)
+    return _fresh(task_info, (1, 1), draw)
 
 
-def _adding(steps: int) -> Task:
+def _adding(steps: int) -> Problem:
     half = steps // 2
 
     def draw(rng: np.random.Generator, n_sequences: int) -> Batch:
@@ -104,10 +103,10 @@ def _adding(steps: int) -> Task:
     baseline = Baseline.of(1.0 / 6.0, "always predict the mean of the sum (1)", memoryless)
     words, squared = "add the two marked values", ErrorName.SQUARED
     task_info = TaskInfo(words, squared, steps - 1, baseline, lag_is_longest=True)
-    return Task(task_info, 2, 1, draw)
+    return _fresh(task_info, (2, 1), draw)
 
 
-def _copy(steps: int) -> Task:
+def _copy(steps: int) -> Problem:
     blank, signal = COPY_SYMBOLS, COPY_SYMBOLS + 1
 
     def draw(rng: np.random.Generator, n_sequences: int) -> Batch:
@@ -134,10 +133,10 @@ def _copy(steps: int) -> Task:
         steps - COPY_LENGTH,
         Baseline.of(error, "predict blanks, then guess among the eight symbols", memoryless),
     )
-    return Task(task_info, COPY_SYMBOLS + 2, COPY_SYMBOLS + 1, draw)
+    return _fresh(task_info, (COPY_SYMBOLS + 2, COPY_SYMBOLS + 1), draw)
 
 
-def _temporal_order(steps: int) -> Task:
+def _temporal_order(steps: int) -> Problem:
     first = (steps // 10, max(steps // 10 + 1, 2 * steps // 10))
     second = (5 * steps // 10, max(5 * steps // 10 + 1, 6 * steps // 10))
 
@@ -159,10 +158,10 @@ def _temporal_order(steps: int) -> Task:
         Baseline.of(float(np.log(4.0)), "guess among the four classes", float(np.log(4.0))),
         lag_is_longest=True,
     )
-    return Task(task_info, 6, 4, draw)
+    return _fresh(task_info, (6, 4), draw)
 
 
-def _sine(steps: int) -> Task:
+def _sine(steps: int) -> Problem:
     times = np.arange(steps + 1)[:, None]
 
     def draw(rng: np.random.Generator, n_sequences: int) -> Batch:
@@ -176,17 +175,14 @@ def _sine(steps: int) -> Task:
     slope = float(np.mean(np.cos(2.0 * np.pi / periods)))
     baseline = Baseline.of(0.5, "always predict the mean (0)", (1.0 - slope**2) / 2.0)
     lag = min(2, steps - 1)
-    return Task(
-        TaskInfo("predict the next value of a sine", ErrorName.SQUARED, lag, baseline), 1, 1, draw
-    )
+    task_info = TaskInfo("predict the next value of a sine", ErrorName.SQUARED, lag, baseline)
+    return _fresh(task_info, (1, 1), draw)
 
 
-TASKS: Mapping[TaskName, tuple[int, Callable[[int], Task]]] = MappingProxyType(
-    {
-        TaskName.ADDING: (2, _adding),
-        TaskName.COPY: (2 * COPY_LENGTH + 1, _copy),
-        TaskName.TEMPORAL_ORDER: (10, _temporal_order),
-        TaskName.SINE: (1, _sine),
-    }
-)
+TASKS: Mapping[TaskName, tuple[int, Callable[[int], Problem]]] = {
+    TaskName.ADDING: (2, _adding),
+    TaskName.COPY: (2 * COPY_LENGTH + 1, _copy),
+    TaskName.TEMPORAL_ORDER: (10, _temporal_order),
+    TaskName.SINE: (1, _sine),
+}
 """The fewest steps of each task without a delay, and what sets it up."""

@@ -228,7 +228,9 @@ def stage_logs(stages: dict[str, FloatArray], before: FloatArray) -> dict[str, F
     ended = np.maximum.accumulate(lengths[::-1])[::-1] == 0.0
     for name, length, over in zip(stages, lengths, ended, strict=True):
         kept = np.where((length > 0.0) | over, length, before)
-        logs[name] = log_ratio(kept, before)
+        with np.errstate(divide="ignore"):
+            change = np.log(kept) - np.log(np.where(before > 0.0, before, 1.0))
+        logs[name] = np.where(before > 0.0, change, 0.0)
         before = kept
     return logs
 
@@ -243,10 +245,3 @@ def lengths_of(vectors: FloatArray) -> FloatArray:
         if largest > 0.0:
             lengths[place] = largest * np.linalg.norm(vectors[place] / largest)
     return lengths
-
-
-def log_ratio(lengths: FloatArray, before: FloatArray) -> FloatArray:
-    """Return log(lengths/before), 0 where there was nothing left to lose."""
-    present = before > 0
-    with np.errstate(divide="ignore"):
-        return np.where(present, np.log(lengths) - np.log(np.where(present, before, 1.0)), 0.0)

@@ -6,16 +6,9 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray, quantiles
+from gradscope.diagnosis import growth
 from gradscope.diagnosis.causes import TOLERANCE, cell_causes
-from gradscope.diagnosis.growth import (
-    GatedCauseRates,
-    GrowthRate,
-    Rates,
-    cause_rates,
-    growth_rate,
-    tail_lags,
-    widened,
-)
+from gradscope.diagnosis.growth import GatedCauseRates, GrowthRate, Rates
 from gradscope.diagnosis.long_run import LongRun
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Evidence, Learned, Verdict, judge
@@ -96,12 +89,12 @@ def diagnose(
         zero = np.logical_or.accumulate(own & np.isneginf(log_norms))  # A product stays zero.
         norms = replace(norms, log_norms=np.where(own, log_norms, np.nan))
         log_norms = np.where(own, log_norms, np.where(zero, -np.inf, np.array(shared)))
-    growth, bound_rate = growth_rate(norms.log_norms), log_bound_of(chain)
+    grown, bound_rate = growth.growth_rate(norms.log_norms), log_bound_of(chain)
     if (long_run := measured.long_run) is None:
-        lags = tail_lags(norms.lags.size)
-        rates = cause_rates(cell_causes(chain, lags[lags > 0], norms=norms))
+        lags = growth.tail_lags(norms.lags.size)
+        rates = growth.cause_rates(cell_causes(chain, lags[lags > 0], norms=norms))
     else:
-        growth, rates = widened(long_run.growth, growth), long_run.causes
+        grown, rates = growth.widened(long_run.growth, grown), long_run.causes
     evidence = Evidence(
         log_norms,
         bound_rate,
@@ -110,13 +103,13 @@ def diagnose(
         learned,
         overflow_step,
         bound_of_course=isinstance(rates, GatedCauseRates),
-        growth=growth,
+        growth=grown,
         writing=measured.writing,
         white_noise=measured.white_noise,
     )
     log_bound = bound_rate * norms.lags.astype(np.float64)
     lines = thresholds or Thresholds()
-    return Diagnosis(norms, log_bound, growth, rates, judge(evidence, lines), lines)
+    return Diagnosis(norms, log_bound, grown, rates, judge(evidence, lines), lines)
 
 
 def log_bound_of(chain: Chain) -> float:

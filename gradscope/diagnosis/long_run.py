@@ -16,7 +16,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.causes import causes_of_path, lengths_of, stage_logs
 from gradscope.diagnosis.growth import GrowthRate, Rates, cause_rates, growth_of_steps
-from gradscope.model.cells import Cell, Linearization, largest
+from gradscope.model.cells import Cell, largest
 from gradscope.model.trajectory import unroll
 from gradscope.notebook_repr import CompactRepr
 from gradscope.progress import tracked
@@ -73,13 +73,16 @@ def long_run(
     vectors = np.random.default_rng(0).standard_normal(state.shape)
     for start in tracked(range(0, total, STEPS_AT_ONCE), "growth over many steps"):
         part = slice(start, start + STEPS_AT_ONCE)
-        ran = unroll(params, inputs[part], state, None if noise is None else noise[part])
-        piece = ran.cell_trajectory
+        piece = unroll(params, inputs[part], state, None if noise is None else noise[part])
         state = piece.states[-1]
         if not largest(piece.states) <= max_state:
             return None
         linear = params.linearize(piece)
-        before, vectors = _travel(linear, vectors, piece.inputs.shape[0])
+        before = np.empty((piece.inputs.shape[0], *vectors.shape))
+        for step in range(len(before)):  # Each tangent with a largest entry of 1, or dead.
+            entries = np.abs(vectors).max(axis=1, keepdims=True)
+            before[step] = vectors / np.maximum(entries, SMALLEST)
+            vectors = linear.jvp(before[step], step)
         counted = slice(max(int(begins.min()) - start, 0), before.shape[0])
         if counted.start < counted.stop:
             passed = before[counted]
@@ -98,15 +101,3 @@ def long_run(
     terms = {name: each * share for name, each in terms.items()}
     causes = causes_of_path(linear, lags, np.nansum(steps, axis=0) * share, terms)
     return LongRun(growth_of_steps(steps, burn_in, stride), cause_rates(causes))
-
-
-def _travel(
-    linear: Linearization, vectors: FloatArray, n_steps: int
-) -> tuple[FloatArray, FloatArray]:
-    """Return the tangents (n,B,S) before each step, largest entry 1 or dead, and J v after all."""
-    before = np.empty((n_steps, *vectors.shape))
-    for step in range(n_steps):
-        entries = np.abs(vectors).max(axis=1, keepdims=True)
-        before[step] = vectors / np.maximum(entries, SMALLEST)
-        vectors = linear.jvp(before[step], step)
-    return before, vectors

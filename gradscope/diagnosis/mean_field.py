@@ -23,6 +23,14 @@ drive here); Sompolinsky, Crisanti & Sommers (1988), Phys. Rev. Lett. 61 (the dy
 continuous time). The integrals over z are sums at equal distances, which converge geometrically for
 analytic integrands and, unlike Gauss–Hermite nodes, go on doing so when √q is large and the poles
 of φ come near the axis (Trefethen & Weideman 2014, SIAM Review 56).
+
+The whole Lyapunov spectrum of a wide network of Gaussian W: the exponent of rank u = i/H is
+
+    λ(u) = ln σ_w + ½ ln(u/a),        ⟨a φ′²/(1 + a φ′²)⟩ = u,
+
+the mean over the units of one step: W and diag(φ′) are free of each other; over the steps logs of
+S-transforms add up. Where every φ′ is 1 it is ln σ_w + ½ ln(1 − u) (Newman 1986); at u → 0 it is ½
+log χ of the mean field. Source: Tucci (2010), arXiv:0808.3000, for products of free matrices.
 """
 
 from collections.abc import Callable
@@ -46,8 +54,9 @@ N_LEVELS, N_CELLS = 32, 2048
 N_HERMITE = 100
 """Coefficients of φ; what is left of tanh at √q = 3 is below 1e-7."""
 
-HALVINGS = 60
-"""Of the interval that holds q; its end is 1e-18 of its start."""
+HALVINGS, HALVINGS_OF_LOG = 60, 50
+"""Of the interval that holds q, whose end is 1e-18 of its start, and of that of log a: 760 nats
+become 1e-12."""
 
 TIME_CONSTANTS, MAX_MEMORY = 20, 400
 """Lags kept of the covariance of a leaky network, in units of 1/α, and the most."""
@@ -202,8 +211,7 @@ def _covariance(values: FloatArray, field: FloatArray) -> FloatArray:
     """Return ⟨f(a_t) f(a_{t+τ})⟩ (M+1,) of Gaussian a with covariance ``field``, f at the nodes."""
     correlation = np.clip(field / max(field[0], 1e-300), -1.0, 1.0)
     squares = np.square(_coefficients(values))
-    covariance: FloatArray = np.polynomial.polynomial.polyval(correlation, squares)
-    return covariance
+    return np.asarray(np.polynomial.polynomial.polyval(correlation, squares))
 
 
 def _gauss_nodes(values: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -222,3 +230,22 @@ def _gauss_nodes(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     basis, _ = np.linalg.qr(np.sqrt(parts)[:, None] * powers)
     nodes, vectors = np.linalg.eigh(basis.T @ (at[:, None] * basis))
     return nodes, vectors[0] ** 2
+
+
+def wide_exponents(slopes: FloatArray, gain: float, count: int) -> FloatArray:
+    """Return the Lyapunov exponents (count,), nats per step, of a wide network with these slopes
+    (n,H), n steps, and Gaussian W of gain σ_w.
+
+    The i-th is that of rank u = (i − ½)/count; −inf where more units than that have slope 0.
+    """
+    squares, ranks = np.square(slopes)[:, None, :], (np.arange(count) + 0.5) / count
+    low, high = np.full((slopes.shape[0], count), -60.0), np.full((slopes.shape[0], count), 700.0)
+    for _ in range(HALVINGS_OF_LOG):
+        log_a = 0.5 * (low + high)
+        sloped = squares * np.exp(log_a)[:, :, None]
+        short = (sloped / (1.0 + sloped)).mean(axis=2) < ranks
+        low, high = np.where(short, log_a, low), np.where(short, high, log_a)
+    # Units of slope 0 kill the last directions: no a is large enough.
+    dead = (squares > 0.0).mean(axis=2) <= ranks
+    logs = np.where(dead, -np.inf, np.log(gain) + 0.5 * (np.log(ranks) - low))
+    return np.asarray(logs.mean(axis=0))

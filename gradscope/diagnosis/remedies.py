@@ -11,7 +11,6 @@ Nothing is offered that is not measured, or predicted, to be better than now.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -48,11 +47,9 @@ BALANCED = 0.01
 MAX_MEASUREMENTS = 14
 """Growth rates that the search for a gain measures at most."""
 
-GATED: Mapping[str, Any] = MappingProxyType(
-    {"cell": "gru", "init": "orthogonal", "activation": "tanh", "gain": 1.0, "center_bias": False}
-    | {"leak": 1.0, "tau": None, "discretization": "euler", "noise": 0.0, "state": "post"}
-    | {"floss": 0, "omega": 0.0}
-)
+GATED: dict[str, Any] = {"cell": "gru", "init": "orthogonal", "activation": "tanh", "gain": 1.0}
+GATED |= {"center_bias": False, "leak": 1.0, "tau": None, "discretization": "euler", "noise": 0.0}
+GATED |= {"state": "post", "floss": 0, "omega": 0.0}
 """From a vanilla RNN to a gated cell: some settings have no meaning there."""
 
 Measure = Callable[..., float]

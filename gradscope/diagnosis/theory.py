@@ -17,8 +17,9 @@ from enum import StrEnum
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.diagnosis.mean_field import MeanField, mean_field
+from gradscope.diagnosis.mean_field import MeanField, mean_field, wide_exponents
 from gradscope.errors import SettingError
+from gradscope.jacobians.lyapunov import LyapunovSpectrum
 from gradscope.model.cells import Cell, log_of, project_inputs, spectral_norm
 from gradscope.model.elman import ElmanParameters, one_leak, require_vanilla
 from gradscope.model.trajectory import Trajectory
@@ -58,6 +59,9 @@ MIN_SQUARE = 1e-2
 
 MIN_LINEAR_SLOPE = 0.99
 """Least slope, in parts of γ, at which a network counts as linear (convention)."""
+
+MAX_ENTRIES, MIN_ROWS = 2**20, 4
+"""Slopes times ranks at a time, and steps at the least, of which exponents are predicted."""
 
 
 class TheoryName(StrEnum):
@@ -142,8 +146,7 @@ def newman_exponents(size: int, scale: float, count: int | None = None) -> Float
         first = 1 if (size - i) % 2 else 2
         start = -EULER_GAMMA - (2.0 * np.log(2.0) if first == 1 else 0.0)
         digammas[i] = start + np.sum(2.0 / np.arange(first, size - i, 2))
-    exponents: FloatArray = 0.5 * (np.log(2.0 * scale**2) + digammas)
-    return exponents
+    return np.asarray(0.5 * (np.log(2.0 * scale**2) + digammas))
 
 
 def predictions(params: Cell, trajectory: Trajectory) -> tuple[Prediction, ...]:
@@ -253,3 +256,23 @@ def _objection_to_drive(
     if 1.0 / MAX_VARIANCE_RATIO <= ratio <= MAX_VARIANCE_RATIO:
         return None
     return Objection(ObjectionCode.VARIANCE_DIFFERS, {"measured": measured, "predicted": predicted})
+
+
+def expected_exponents(
+    params: ElmanParameters, trajectory: Trajectory
+) -> tuple[LyapunovSpectrum | None, Objection | None]:
+    """Return the Lyapunov exponents that a wide network of Gaussian W has with the slopes of the
+    second half, None with a leak; and why W is not as good as Gaussian, if it is not.
+    """
+    weights, slopes = params.recurrent_weights, trajectory.slopes[trajectory.n_steps // 2 :]
+    if np.any(params.leak != 1.0) or not weights.any():
+        return None, None
+    size = weights.shape[0]
+    rows, most = slopes.reshape(-1, size), max(MIN_ROWS, MAX_ENTRIES // size**2)
+    scale = 2.0 ** np.frexp(np.abs(weights).max())[1]  # The square of a small weight is zero
+    gain = float(scale * np.sqrt(size * np.mean(np.square(weights / scale))))
+    exponents = wide_exponents(rows[:: -(-rows.shape[0] // most)], gain, size)[None]
+    sure = np.ones(exponents.shape, dtype=np.bool_)
+    expected = LyapunovSpectrum(exponents, np.zeros(sure.shape), None, sure, size, rows.shape[0])
+    against = objection_to_randomness(params, gain) or objection_to_moments(weights, gain)
+    return expected, against

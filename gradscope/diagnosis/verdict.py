@@ -17,14 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradscope.arrays import FloatArray, quantiles
-from gradscope.diagnosis.growth import (
-    GrowthRate,
-    Rates,
-    extrapolated_horizon,
-    growth_rate,
-    memory_horizon,
-    terms_of,
-)
+from gradscope.diagnosis import growth
+from gradscope.diagnosis.growth import GrowthRate, Rates
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.theory import ROUNDING
 from gradscope.diagnosis.thresholds import Thresholds
@@ -134,13 +128,13 @@ def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
     """Return the verdict on the lag profiles in ``evidence``; thresholds as by default."""
     thresholds = thresholds or Thresholds()
     log_norms = evidence.log_norms
-    growth = evidence.growth or growth_rate(log_norms)
-    rate = -np.inf if growth.rate is None else growth.rate
+    grown = evidence.growth or growth.growth_rate(log_norms)
+    rate = -np.inf if grown.rate is None else grown.rate
     (median,) = quantiles(log_norms, (0.5,))
     regimes = [_regime(profile, thresholds) for profile in log_norms.T]
     regime = _vote(regimes, thresholds.agreement)
-    horizon = memory_horizon(median, thresholds.vanishing)
-    low, high, noise = growth.low, growth.high, evidence.white_noise
+    horizon = growth.memory_horizon(median, thresholds.vanishing)
+    low, high, noise = grown.low, grown.high, evidence.white_noise
     marginal = None if low is None or high is None else low <= 0.0 <= high
     known = (evidence.required_lag, log_norms.shape[0], (), marginal, noise)
     bare = Verdict(regime, rate, horizon, *known)
@@ -194,8 +188,8 @@ def _shape_reasons(
         within = {
             "max_lag": median.size,
             "log10_norm": float(median[-1] / np.log(10.0)),
-            "expected_horizon": extrapolated_horizon(median, rate, thresholds.vanishing),
-            "expected_explosion": extrapolated_horizon(median, rate, thresholds.exploding),
+            "expected_horizon": growth.extrapolated_horizon(median, rate, thresholds.vanishing),
+            "expected_explosion": growth.extrapolated_horizon(median, rate, thresholds.exploding),
         }
         yield Reason(ReasonCode.WITHIN_THRESHOLDS, within)
     if verdict.regime is Regime.TRANSIENT:
@@ -246,7 +240,7 @@ def _bound_and_cause(evidence: Evidence, regime: Regime) -> Iterator[Reason]:
     if rates is None or rates.total is None or (regime is Regime.EXPLODING and rates.total < 0.0):
         return
     sign = 1.0 if rates.total >= 0 else -1.0
-    cause, size = max(terms_of(rates).items(), key=lambda each: sign * (each[1] or 0.0))
+    cause, size = max(growth.terms_of(rates).items(), key=lambda each: sign * (each[1] or 0.0))
     # Where large causes cancel and leave a stable gradient, none of them is the main one.
     if regime is not Regime.STABLE or abs(rates.total) >= CANCELLED * abs(size or 0.0):
         yield Reason(ReasonCode.MAIN_CAUSE, {"cause": cause, "nats_per_step": size})

@@ -18,7 +18,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, plain
 from gradscope.data.batch import Targets
-from gradscope.errors import SettingError
+from gradscope.explain.vanishing import check_lesson
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import step_errors
 from gradscope.model.elman import ElmanParameters
@@ -27,7 +27,7 @@ from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import ActivationName, InitializerName
 from gradscope.report.formats import Document, head, named
 from gradscope.report.terminal.table import DIGITS, Page, matrix_lines, table_lines
-from gradscope.report.words.numbers import number, steps
+from gradscope.report.words.numbers import number, percent, steps
 
 LESSON_WEIGHTS = {"V": "output_weights", "W": "recurrent_weights", "U": "input_weights"}
 
@@ -68,6 +68,16 @@ class StepGradient:
     terms: Sequence[Term]
     gradients: Mapping[str, FloatArray]
 
+    @property
+    def weights(self) -> FloatArray:
+        """What each term adds along ∂E_t/∂(W, U), in parts of it: their sum is 1 (0 where it is 0),
+        and one is below 0 where it works against the others.
+        """
+        terms = np.array([np.hstack([*each.share.values()]).ravel() for each in self.terms])
+        whole = terms.sum(axis=0)
+        weights: FloatArray = terms @ whole / (whole @ whole or 1.0)
+        return weights
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class BpttLesson:
@@ -99,7 +109,8 @@ class BpttLesson:
                 "target": self.targets.values[each.step - 1, 0],
                 "terms": [
                     {"lag": term.later - term.earlier, **named(term, "earlier", *factors)}
-                    for term in each.terms
+                    | {"part_of_gradient": weight}
+                    for term, weight in zip(each.terms, each.weights, strict=True)
                 ],
             }
             for each in self.steps
@@ -123,11 +134,7 @@ def draw_bptt_lesson(
     One input, one output, biases 0, h_0 drawn from ±1/2, so that no term is zero; ``steps`` in
     1 … 8 and ``hidden`` in 1 … 4, else SettingError.
     """
-    for flag, value, most in (("steps", steps, MAX_STEPS), ("hidden", hidden, MAX_UNITS)):
-        if not 1 <= value <= most:
-            raise SettingError(f"--{flag} is {value}; choose 1 to {most}: more does not fit a page")
-    if seed < 0:
-        raise SettingError(f"--seed is {seed}; choose 0 or more")
+    check_lesson(steps, hidden, seed, (MAX_STEPS, MAX_UNITS))
     rng = np.random.default_rng(seed)
     params = initialize(rng, (1, hidden, 1), activation=activation, scheme=InitializerName.GAUSSIAN)
     inputs = rng.standard_normal((steps, 1, 1))
@@ -196,6 +203,7 @@ def bptt_page(lesson: BpttLesson) -> Page:
     weights_title = f"∂E_{t}/∂W = Σ_k (∂E_{t}/∂y_{t}) (∂y_{t}/∂h_{t}) (∂h_{t}/∂h_k) (∂⁺h_k/∂W), "
     held = "∂⁺h_k/∂W holds h_k−1 fixed; row i of φ′(a_k) h_k−1ᵀ is the derivative of unit i."
     sections: list[tuple[str, Sequence[str]]] = [
+        (f"The net over time, and the weight of each path from E_{t} back", _unrolled_lines(last)),
         ("The network", network),
         ("Forward", _forward_lines(lesson)),
         (f"∂E_{t}/∂V = (∂E_{t}/∂y_{t}) h_{t}ᵀ: one term, no time in it", output),
@@ -207,12 +215,34 @@ def bptt_page(lesson: BpttLesson) -> Page:
         sections += [(title, lines), *(_term_section(lesson, term, name) for term in last.terms)]
         added = matrix_lines(f"∂E_{t}/∂{name}", gradients[name])
         sections.append((f"The sum over the steps up to {t}: ∂E_{t}/∂{name}", added))
-    count = sum(len(each.terms) for each in lesson.steps)
-    answer = (
-        f"∂E_{t}/∂W is a sum of {len(last.terms)} terms, one for each step up to {t}; all "
-        f"{count} of ∂E/∂W agree with BPTT's one sweep to {lesson.deviation:.0e}."
-    )
+    parts = last.weights
+    main = t - int(np.argmax(parts))
+    share, least = (percent(round(float(each), 2)) for each in (parts.max(), parts[-1]))
+    answer = f"{share} of ∂E_{t}/∂(W, U) comes along the path to k = {main}, {steps(t - main)} back"
+    answer += f"; the longest, to k = 1, adds {least}." if main > 1 else "."
     return Page(answer, [*sections, ("The general formula, over all steps", general)])
+
+
+def _unrolled_lines(last: StepGradient) -> list[str]:
+    """Return the states over time, what arrives at each, and the weight of the path to it."""
+    t, terms = last.step, last.terms[::-1]
+    wide = min(14, 68 // (t + 1))  # With the names of the rows, 80 columns.
+    sizes = (number(float(np.linalg.norm(each.transport, 2)), 2) for each in terms)
+    rows = {
+        "states": [*(f"h_{k} ◂".ljust(wide - 1, "─") + " " for k in range(t)), f"h_{t} ◂ E_{t}"],
+        "": ["", *[" ↑"] * t],
+        "inputs": ["", *(f"x_{each.earlier}" for each in terms)],
+        "arrives": ["", *sizes],
+        "weight": ["", *(percent(round(each, 2)) for each in last.weights[::-1].tolist())],
+    }
+    lines = (name.ljust(8) + "".join(c.ljust(wide) for c in row) for name, row in rows.items())
+    return [
+        *map(str.rstrip, lines),
+        "",
+        "The error enters at the right and flows back; a path ends at every step k.",
+        f"arrives: σ_max(∂h_{t}/∂h_k), what the J_i on the way leave.",
+        f"weight: what the path adds along ∂E_{t}/∂(W, U), in parts of it: 100 % together.",
+    ]
 
 
 def _forward_lines(lesson: BpttLesson) -> list[str]:

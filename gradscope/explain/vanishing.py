@@ -18,6 +18,7 @@ from gradscope.diagnosis.theory import log_spectral_norm
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, elman_chain
 from gradscope.model.activations import ACTIVATIONS
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, InitializerName
@@ -57,6 +58,24 @@ class ProductLesson:
     infinite_lag: int | None
 
 
+def check_lesson(steps: int, hidden: int, seed: int, most: tuple[int, int]) -> None:
+    """Raise SettingError if a lesson with ``most`` so many steps and units cannot be drawn."""
+    for flag, value, limit in (("steps", steps, most[0]), ("hidden", hidden, most[1])):
+        if not 1 <= value <= limit:
+            raise SettingError(f"--{flag} is {value}; choose 1 to {limit}")
+    if seed < 0:
+        raise SettingError(f"--seed is {seed}; choose 0 or more")
+
+
+def draw_network(
+    steps: int, hidden: int, gain: float, seed: int, name: ActivationName = ActivationName.TANH
+) -> tuple[ElmanParameters, FloatArray]:
+    """Return an orthogonal network and its inputs (T,1,1), the same for every activation."""
+    rng, scheme = np.random.default_rng(seed), InitializerName.ORTHOGONAL
+    params = initialize(rng, (1, hidden, 1), activation=name, scheme=scheme, gain=gain)
+    return params, rng.standard_normal((steps, 1, 1))
+
+
 def product_lessons(
     steps: int = 600, hidden: int = 8, gain: float = 1.0, seed: int = 0
 ) -> tuple[ProductLesson, ...]:
@@ -65,20 +84,13 @@ def product_lessons(
     ``steps`` in 1 … 1000, ``hidden`` in 1 … 32, else SettingError. W is orthogonal times ``gain``
     in (0, 100], so that σ_max(W) is the gain; the one sequence of inputs is N(0, 1).
     """
-    for flag, value, most in (("steps", steps, MAX_STEPS), ("hidden", hidden, MAX_UNITS)):
-        if not 1 <= value <= most:
-            raise SettingError(f"--{flag} is {value}; choose 1 to {most}")
+    check_lesson(steps, hidden, seed, (MAX_STEPS, MAX_UNITS))
     if not 0.0 < gain <= MAX_GAIN:
         raise SettingError(f"--gain is {gain}; choose a number above 0, at most {MAX_GAIN:g}")
-    if seed < 0:
-        raise SettingError(f"--seed is {seed}; choose 0 or more")
     lessons = []
     for name in (ActivationName.TANH, ActivationName.SIGMOID):
-        rng = np.random.default_rng(seed)
-        params = initialize(
-            rng, (1, hidden, 1), activation=name, scheme=InitializerName.ORTHOGONAL, gain=gain
-        )
-        chain = elman_chain(params, unroll(params, rng.standard_normal((steps, 1, 1))))
+        params, inputs = draw_network(steps, hidden, gain, seed, name)
+        chain = elman_chain(params, unroll(params, inputs))
         found = diagnose(chain)
         factors = np.array([log_spectral_norm(chain.jacobian(t)[0]) for t in range(steps, 0, -1)])
         lesson = ProductLesson(

@@ -12,7 +12,7 @@ from gradscope.analysis.check import CheckRow
 from gradscope.analysis.imported.stack import ImportedStack
 from gradscope.arrays import FloatArray
 from gradscope.jacobians.cell_chain import cell_chain
-from gradscope.learning.differences import relative_deviation
+from gradscope.jacobians.reference import relative_deviation
 
 Function = Callable[[FloatArray, FloatArray], FloatArray]
 

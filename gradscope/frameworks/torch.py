@@ -15,7 +15,7 @@ from gradscope.analysis.check import CheckRow
 from gradscope.analysis.imported.stack import ImportedStack, run_stack
 from gradscope.arrays import FloatArray
 from gradscope.frameworks.parity import compared
-from gradscope.learning.differences import relative_deviation
+from gradscope.jacobians.reference import relative_deviation
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.names import ActivationName, CellName, GateName, StateName
 from gradscope.weights.layers.recurrent_layer import Direction, RecurrentLayer
@@ -26,8 +26,6 @@ TOLERANCE = 1e-10
 
 GROWN = 1e-2 * TOLERANCE
 """How far rounding may have grown in the steps over which whole stacks are compared."""
-
-CELLS = {CellName.ELMAN: "RNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
 
 
 def can_compute(spec: CellSpec) -> bool:
@@ -41,18 +39,14 @@ def can_compute(spec: CellSpec) -> bool:
 
 def parity_rows(stack: ImportedStack) -> tuple[CheckRow, ...]:
     """Compare states, Jacobians and the outputs of the whole stack with PyTorch's."""
-    name, layer = f"{CELLS[stack.spec.cell]}Cell", stack.studied
+    name, layer = f"{stack.studied.kind.upper()}Cell", stack.studied
     made = getattr(torch.nn, name)
     cell = made(layer.input_size, layer.hidden_size, **_options(stack.spec))
     cell.load_state_dict(_weights(layer))
     cell.requires_grad_(requires_grad=False)
     jacobians = "torch.func.jacrev", partial(_jacobian, cell)
     states = f"torch.nn.{name}", partial(_states, cell)
-    return *compared(stack, TOLERANCE, states, jacobians), _stack_row(stack)
-
-
-def _stack_row(stack: ImportedStack) -> CheckRow:
-    """Compare what the whole stack puts out, over the steps in which rounding has not grown."""
+    # The whole stack is compared over the steps in which rounding has not grown.
     steps = stack.recording.inputs.shape[0]
     nudged = stack.recording.inputs * (1.0 + np.finfo(np.float64).eps)
     ours = _our_outputs(stack, stack.recording.inputs)
@@ -60,8 +54,9 @@ def _stack_row(stack: ImportedStack) -> CheckRow:
         steps //= 2
         ours = _our_outputs(stack, stack.recording.inputs[:steps])
     deviation = relative_deviation(ours, _outputs(stack, stack.recording.inputs[:steps]))
-    title = f"{steps} outputs of all layers of {stack.studied.name}"
-    return CheckRow(title, f"torch.nn.{CELLS[stack.spec.cell]}", deviation, TOLERANCE)
+    title = f"{steps} outputs of all layers of {layer.name}"
+    whole = CheckRow(title, f"torch.nn.{layer.kind.upper()}", deviation, TOLERANCE)
+    return *compared(stack, TOLERANCE, states, jacobians), whole
 
 
 def _tensor(array: FloatArray) -> torch.Tensor:
@@ -94,22 +89,20 @@ def _step(cell: Any, inputs: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
 
 def _states(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
     """Return s_t (N,S) from x_t (N,D) and s_{t−1} (N,S)."""
-    found: FloatArray = _step(cell, _tensor(inputs), _tensor(before)).numpy()
-    return found
+    return np.asarray(_step(cell, _tensor(inputs), _tensor(before)).numpy())
 
 
 def _jacobian(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
     """Return ∂s_t/∂s_{t−1} (S,S) from x_t (D,) and s_{t−1} (S,)."""
     step = partial(_step, cell, _tensor(inputs))
-    found: FloatArray = torch.func.jacrev(step)(_tensor(before)).numpy()
-    return found
+    return np.asarray(torch.func.jacrev(step)(_tensor(before)).numpy())
 
 
 def _outputs(stack: ImportedStack, inputs: FloatArray) -> FloatArray:
     """Return what the fused module of the whole stack puts out, (T,B,H) or (T,B,2H)."""
     lowest, both = stack.layers[0][0][0], len(stack.layers[0]) == 2
     sizes = lowest.input_size, lowest.hidden_size, len(stack.layers)
-    fused = getattr(torch.nn, CELLS[stack.spec.cell])
+    fused = getattr(torch.nn, stack.studied.kind.upper())
     module = fused(*sizes, bidirectional=both, **_options(stack.spec))
     arrays = {
         f"{name}_l{layer.layer}{'_reverse' if layer.direction is Direction.BACKWARD else ''}": each

@@ -25,8 +25,7 @@ def log_adjoint_norms(params: Cell, trajectory: Trajectory, targets: Targets) ->
     for step, rows, exponents in scaled_adjoints(params, trajectory, targets):
         with np.errstate(divide="ignore"):
             log_norms[step] = np.log(np.linalg.norm(rows, axis=1)) + exponents * LOG_2
-    half: FloatArray = 0.5 * np.logaddexp.reduce(2.0 * log_norms, axis=1)
-    return half
+    return np.asarray(0.5 * np.logaddexp.reduce(2.0 * log_norms, axis=1))
 
 
 def scaled_adjoints(

@@ -196,13 +196,11 @@ class DenseChain(Chain):
 
     def vjp(self, rows: FloatArray, step: int) -> FloatArray:
         """Rows · J_t, one GEMM per sequence."""
-        carried: FloatArray = rows @ self.jacobians[step - 1]
-        return carried
+        return np.asarray(rows @ self.jacobians[step - 1])
 
     def jvp(self, vectors: FloatArray, step: int) -> FloatArray:
         """J_t v, one GEMM per sequence."""
-        carried: FloatArray = vectors @ self.jacobians[step - 1].swapaxes(1, 2)
-        return carried
+        return np.asarray(vectors @ self.jacobians[step - 1].swapaxes(1, 2))
 
     def accumulate_vjp(
         self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray

@@ -185,11 +185,9 @@ def _mean_log_determinant(chain: Chain, first: int) -> FloatArray:
             log_slopes = np.log(np.abs(chain.slopes[first:])).sum(axis=2).mean(axis=0)
         of_weights = _log_determinant(chain.recurrent_weights)
         shifts = chain.state_size * step_shifts(chain)[first:].mean(axis=0)
-        total: FloatArray = log_slopes + of_weights + LOG_2 * shifts
-        return total
+        return np.asarray(log_slopes + of_weights + LOG_2 * shifts)
     steps = range(first + 1, chain.n_steps + 1)
-    logs: FloatArray = np.mean([_log_determinant(chain.jacobian(t)) for t in steps], axis=0)
-    return logs
+    return np.asarray(np.mean([_log_determinant(chain.jacobian(t)) for t in steps], axis=0))
 
 
 def _log_determinant(matrices: FloatArray) -> FloatArray:

@@ -1,5 +1,9 @@
-"""P_ℓ = J_T ⋯ J_{T−ℓ+1} multiplied out, with its scale beside it: the reference for ``lag_norms``,
-right to rounding, and slow. Source: Golub & Van Loan (2013), section 5.4.
+"""Independent ways to the same numbers, right and slow, that check the fast ones.
+
+P_ℓ = J_T ⋯ J_{T−ℓ+1} multiplied out, with its scale beside it: the reference for ``lag_norms``.
+Source: Golub & Van Loan (2013), section 5.4. Central differences of the loss, for ``bptt``:
+∂E/∂θ_i ≈ (E(θ + s e_i) − E(θ − s e_i))/2s with s = ε^⅓ max(1, |θ_i|), where rounding and curvature
+balance (Nocedal & Wright 2006, section 8.1). Good to about 1e-9, less at kinks.
 """
 
 from dataclasses import dataclass
@@ -8,19 +12,55 @@ from functools import reduce
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
+from gradscope.data.batch import Batch
 from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.chain import Chain, step_shifts
 from gradscope.jacobians.kernels.powers_of_two import LOG_2, rescaled
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.jacobians.singular_values import singular_values
-from gradscope.learning.differences import CUBE_ROOT_OF_EPSILON
+from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.notebook_repr import CompactRepr
+from gradscope.progress import tracked
+
+CUBE_ROOT_OF_EPSILON = float(np.finfo(np.float64).eps ** (1.0 / 3.0))
 
 SWEEP_WORK, SMALL_QR = 3e9, 4e5
 """Operations that QR sweeps may take, three a step; what a small one costs beside its S³."""
+
+
+def loss(params: Cell, batch: Batch) -> float:
+    """Return E = Σ_t E_t on a batch."""
+    outputs = unroll(params, batch.inputs, noise=batch.noise).outputs
+    errors, _ = step_errors(outputs, batch.targets)
+    return float(errors.sum())
+
+
+def central_differences(params: Cell, batch: Batch, name: str, entries: IntArray) -> FloatArray:
+    """Return ∂E/∂(entries of one weight array) on a batch, (n,).
+
+    ``name`` is that of the array, ``entries`` (n,) flat indices; cost: two trajectories each.
+    """
+    weights = dict(params.weights())
+    slopes = np.empty(entries.size)
+    for index, entry in enumerate(tracked(entries, "entries")):
+        here = weights[name].flat[entry]
+        step = CUBE_ROOT_OF_EPSILON * max(1.0, abs(here))
+        losses = []
+        for moved in (here + step, here - step):
+            array = weights[name].copy()
+            array.flat[entry] = moved
+            losses.append(loss(params.with_weights({**weights, name: array}), batch))
+        slopes[index] = (losses[0] - losses[1]) / (2.0 * step)
+    return slopes
+
+
+def relative_deviation(one: FloatArray, other: FloatArray) -> float:
+    """Return ‖one − other‖/‖other‖, the plain difference where the second is zero."""
+    size = float(np.linalg.norm(other))
+    return float(np.linalg.norm(one - other)) / (size if size > 0.0 else 1.0)
 
 
 def product_transport(
@@ -30,8 +70,7 @@ def product_transport(
     first = None if first_state is None else first_state[None]
     chain = cell_chain(params, unroll(params, inputs[:, :1], first))
     steps = range(chain.n_steps, 0, -1)
-    product: FloatArray = reduce(chain.vjp, steps, np.eye(chain.state_size)[None])[0]
-    return product
+    return np.asarray(reduce(chain.vjp, steps, np.eye(chain.state_size)[None])[0])
 
 
 def difference_transport(

@@ -82,62 +82,46 @@ def gradient_shares(
     Raises SettingError for others, ShapeError if a slope or weight is not finite.
     """
     _, output_slopes = step_errors(trajectory.outputs, targets)
-    layout = _Layout(params)
-    gradient = _gradient(params, trajectory, targets, layout)
+    weights = {name: each for name, each in params.weights() if not name.startswith("output_")}
+    ends = np.cumsum([each.size for each in weights.values()]).tolist()
+    gradient = _gradient(params, trajectory, targets, ends[-1])
     linearization = params.linearize(trajectory.cell_trajectory)
     rows = AdjointRows(linearization, *scaled_entering_errors(params, linearization, output_slopes))
     longest = _max_lag(max_lag, rows.steps, trajectory)
-    so_far = _ScaledSum(layout.size)
-    shares = np.full((longest + 1, len(layout.shapes)), -np.inf)
+    so_far = _ScaledSum(ends[-1])
+    shares = np.full((longest + 1, len(weights)), -np.inf)
     partial, errors = np.full((2, longest + 1), -np.inf)
     for lag in tracked(range(longest + 1), "shares by lag"):
         if rows.steps.size:
             local, exponent = rows.local_errors()
             share = linearization.weight_gradients(local, rows.window)
-            so_far.add(layout.joined(share), exponent)
-            shares[lag] = [_log_norm(share[name], exponent) for name in layout.shapes]
+            so_far.add(_joined(share), exponent)
+            shares[lag] = [_log_norm(share[name], exponent) for name in weights]
             rows.go_back()
         partial[lag] = so_far.log_norm()
-        left = _ScaledSum(layout.size)
+        left = _ScaledSum(ends[-1])
         left.add(gradient.array, gradient.exponent)
         left.add(-so_far.array, so_far.exponent)
         errors[lag] = left.log_norm()
     sizes = np.logaddexp.accumulate(0.5 * np.logaddexp.reduce(2.0 * shares, axis=1))
     nothing, whole = np.isneginf(sizes), gradient.log_norm()
     with np.errstate(over="ignore"):
-        total = np.ldexp(so_far.array, so_far.exponent)
+        total = np.split(np.ldexp(so_far.array, so_far.exponent), ends[:-1])
         lost = np.where(errors > whole, np.inf, 0)  # Of a gradient of zero.
         relative = np.exp(errors - whole) if np.isfinite(whole) else lost
     return GradientShares(
         lags=np.arange(partial.size),
-        log_norms=dict(zip(layout.shapes, shares.T, strict=True)),
-        total=layout.split(total),
+        log_norms=dict(zip(weights, shares.T, strict=True)),
+        total={n: part.reshape(weights[n].shape) for n, part in zip(weights, total, strict=True)},
         log_partial_norms=partial,
         cancellation=np.exp(partial - np.where(nothing, 0.0, sizes)) + nothing,
         truncation_errors=relative,
     )
 
 
-class _Layout:
-    """The weights of the recurrent layer, one after the other in one long vector."""
-
-    def __init__(self, params: Cell) -> None:
-        self.shapes = {
-            name: array.shape
-            for name, array in params.weights()
-            if name not in ("output_weights", "output_bias")
-        }
-        self.size = sum(int(np.prod(shape)) for shape in self.shapes.values())
-
-    def joined(self, gradients: dict[str, FloatArray]) -> FloatArray:
-        """Return the long vector of a gradient of every weight."""
-        return np.concatenate([gradients[name].ravel() for name in self.shapes])
-
-    def split(self, vector: FloatArray) -> dict[str, FloatArray]:
-        """Undo ``joined``."""
-        ends = np.cumsum([np.prod(shape, dtype=np.int64) for shape in self.shapes.values()])
-        parts = zip(self.shapes.items(), np.split(vector, ends[:-1]), strict=True)
-        return {name: part.reshape(shape) for (name, shape), part in parts}
+def _joined(gradients: dict[str, FloatArray]) -> FloatArray:
+    """Return the gradients of a linearization, which stand in the order of the weights, in one."""
+    return np.concatenate([each.ravel() for each in gradients.values()])
 
 
 def _max_lag(max_lag: int | None, steps: IntArray, trajectory: Trajectory) -> int:
@@ -153,20 +137,18 @@ def _max_lag(max_lag: int | None, steps: IntArray, trajectory: Trajectory) -> in
     return max(int(np.sum(np.cumsum(reaching) * of_one <= MAX_OPERATIONS)) - 1, 0)
 
 
-def _gradient(
-    params: Cell, trajectory: Trajectory, targets: Targets, layout: _Layout
-) -> "_ScaledSum":
+def _gradient(params: Cell, trajectory: Trajectory, targets: Targets, size: int) -> "_ScaledSum":
     """Return the exact gradient of one full backward sweep."""
     linearization = params.linearize(trajectory.cell_trajectory)
     local = np.empty((1, trajectory.n_sequences, linearization.local_size))
-    total = _ScaledSum(layout.size)
+    total = _ScaledSum(size)
     for step, adjoints, exponents in scaled_adjoints(params, trajectory, targets):
         if step > 0 and adjoints.any():
             common = int(exponents[adjoints.any(axis=1)].max())
             rows = np.ldexp(adjoints, np.minimum(exponents - common, 0)[:, None])
             linearization.vjp(rows, step - 1, local[0])
             gathered = linearization.weight_gradients(local, slice(step - 1, step))
-            total.add(layout.joined(gathered), common)
+            total.add(_joined(gathered), common)
     return total
 
 

@@ -32,26 +32,17 @@ def step_errors(outputs: FloatArray, targets: Targets) -> tuple[FloatArray, Floa
     # Nothing is wanted of zeros: no error, no slope.
     outputs, wanted = (np.where(targets.held[..., None], a, 0.0) for a in (outputs, wanted))
     with np.errstate(over="ignore", invalid="ignore"):
-        of = _squared if targets.error is ErrorName.SQUARED else _cross_entropy
-        errors, slopes = of(outputs, wanted)
+        if targets.error is ErrorName.SQUARED:
+            gap = outputs - wanted
+            return np.mean(np.square(gap), axis=(1, 2)), gap * (2.0 / gap[0].size)
+        shifted = outputs - outputs.max(axis=2, keepdims=True)
+        exponentials = np.exp(shifted)
+        total, n_sequences = exponentials.sum(axis=2, keepdims=True), outputs.shape[1]
+        log_probabilities = shifted - np.log(total)
+        errors = -np.sum(wanted * log_probabilities, axis=(1, 2)) / n_sequences
+        mass = wanted.sum(axis=2, keepdims=True)
+        slopes = (mass * exponentials / total - wanted) / n_sequences
     return errors, slopes[..., 1:] if single else slopes
-
-
-def _squared(outputs: FloatArray, wanted: FloatArray) -> tuple[FloatArray, FloatArray]:
-    gap = outputs - wanted
-    errors: FloatArray = np.mean(np.square(gap), axis=(1, 2))
-    return errors, gap * (2.0 / gap[0].size)
-
-
-def _cross_entropy(outputs: FloatArray, wanted: FloatArray) -> tuple[FloatArray, FloatArray]:
-    shifted = outputs - outputs.max(axis=2, keepdims=True)
-    exponentials = np.exp(shifted)
-    total = exponentials.sum(axis=2, keepdims=True)
-    log_probabilities = shifted - np.log(total)
-    n_sequences = outputs.shape[1]
-    errors: FloatArray = -np.sum(wanted * log_probabilities, axis=(1, 2)) / n_sequences
-    mass = wanted.sum(axis=2, keepdims=True)
-    return errors, (mass * exponentials / total - wanted) / n_sequences
 
 
 def error_per_step(outputs: FloatArray, targets: Targets) -> float:

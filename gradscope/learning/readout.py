@@ -1,19 +1,25 @@
-"""How much of a target a linear readout of the state explains: R², and the memory function.
+"""What can be told of learning without training: R² of a linear readout of the state, the memory
+function, and how far what a task asks for stands out of the noise of a batch's gradient.
 
 R² = 1 − mean‖A − Z w‖² / var A on rows that w was not fitted to, Z = [h, 1], w by least squares.
 The memory function is the squared correlation of such a readout with a white input of d steps ago;
 its sum over d, the memory capacity, is at most H, and H for a stable linear network. Source: Jaeger
 (2001), GMD report 152.
+
+The signal is what the gradient g owes to the targets: s = g(A) − g(A′), A′ the targets of other
+sequences of the batch. S² = ⟨s_k, s_l⟩, the mean over pairs of different batches, has no bias from
+the noise; N² is the sum of the variances of g over batches.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.data.batch import Targets
+from gradscope.data.batch import Batch, Targets
 from gradscope.errors import ShapeError
+from gradscope.learning.bptt import backpropagate
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.notebook_repr import CompactRepr
@@ -36,6 +42,9 @@ MAX_STEPS = 1_000_000
 
 Source = Iterator[tuple[FloatArray, Targets]]
 """Hidden states (T,B,H) after each step and the targets of some sequences after others."""
+
+STANDARD_ERRORS = 2.0
+"""Above the measured S² in its upper bound (convention: about 97 %)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -94,8 +103,7 @@ def readout_score(states: FloatArray, targets: FloatArray) -> FloatArray:
     # Of rows far from 0 the squares lose what the variance is made of.
     rows = (np.array_split(each - each.mean(axis=0), 2) for each in (states, targets))
     error, variance, _ = _fitted(states.shape[1], *map(_moments, *rows))
-    score: FloatArray = 1.0 - error / variance
-    return score
+    return np.asarray(1.0 - error / variance)
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -156,5 +164,36 @@ def memory_function(
             rows = np.stack(past, axis=2).reshape(-1, delays * inputs)
             sums = sums + _moments(ran.hidden[1:].reshape(-1, hidden), rows)
         halves.append(sums)
-    explained: FloatArray = _fitted(hidden, *halves)[2].reshape(delays, inputs)
-    return explained
+    return np.asarray(_fitted(hidden, *halves)[2].reshape(delays, inputs))
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def signal_to_noise(params: Cell, batches: Sequence[Batch]) -> tuple[float, float]:
+    """Return S²/N² of a network over three batches or more, of two sequences or more each (it may
+    be negative), and the same with S² at its upper bound.
+
+    The standard error of S² is that of the jackknife over batches. Infinite where g has no
+    variance, 0 where it is 0 besides, NaN where it overflows.
+    """
+    true, signals = [], []
+    for batch in batches:
+        trajectory = unroll(params, batch.inputs, noise=batch.noise)
+        # In place of its own the targets of each sequence's neighbour.
+        others = batch.targets.of(np.roll(np.arange(batch.n_sequences), 1))
+        gradients = [
+            backpropagate(params, trajectory, targets).weights
+            for targets in (batch.targets, others)
+        ]
+        of_true, of_others = (np.concatenate([a.ravel() for a in g.values()]) for g in gradients)
+        true.append(of_true)
+        signals.append(of_true - of_others)
+    noise = float(np.var(np.stack(true), axis=0, ddof=1).sum())
+    products = np.stack(signals) @ np.stack(signals).T
+    np.fill_diagonal(products, 0.0)
+    count = len(products)
+    squared = products.sum() / (count * (count - 1))
+    without = (products.sum() - 2.0 * products.sum(axis=1)) / ((count - 1) * (count - 2))
+    error = np.sqrt((count - 1) * np.mean(np.square(without - squared)))
+    if noise == 0.0:
+        return (np.inf,) * 2 if squared else (0.0,) * 2
+    return float(squared / noise), float((squared + STANDARD_ERRORS * error) / noise)

@@ -13,10 +13,9 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
 from gradscope.learning.bptt import Gradients, backpropagate
-from gradscope.learning.flossing import flossing_gradient
 from gradscope.learning.history import History, NonFinite, Stop
-from gradscope.learning.omega import with_omega
 from gradscope.learning.optimizers import Optimizer, clip_by_norm, clip_by_value
+from gradscope.learning.penalties import flossing_gradient, with_omega
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.notebook_repr import CompactRepr

@@ -9,7 +9,6 @@ Bengio (2013), arXiv:1211.5063, section 2.1.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any, NamedTuple, SupportsIndex, TypeVar
 
 import numpy as np
@@ -166,9 +165,7 @@ ROWS = (
 those of Okabe and Ito (2008), which colour-blind readers tell apart.
 """
 
-ACTIVATIONS: Mapping[ActivationName, Activation] = MappingProxyType(
-    {each.name: each for each in ROWS}
-)
+ACTIVATIONS: Mapping[ActivationName, Activation] = {each.name: each for each in ROWS}
 TANH, SIGMOID, RELU, IDENTITY, HARD_TANH, SOFTPLUS = ROWS[:6]
 
 

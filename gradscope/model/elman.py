@@ -20,19 +20,9 @@ import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError, ShapeError
+from gradscope.model import cells
 from gradscope.model.activations import TANH, Activation, word_of
-from gradscope.model.cells import (
-    At,
-    Cell,
-    CellTrajectory,
-    Linearization,
-    largest,
-    log_of,
-    outer_sum,
-    product,
-    project_inputs,
-    spectral_norm,
-)
+from gradscope.model.cells import At, Cell, CellTrajectory, Linearization
 from gradscope.names import StateName
 from gradscope.progress import tracked
 
@@ -58,7 +48,7 @@ class ElmanParameters(Cell):
         """Go through inputs (T,B,D) from s_0 (B,H): one GEMM for all inputs, one a step."""
         states = np.empty((inputs.shape[0] + 1, *initial_state.shape))
         states[0] = initial_state
-        pre_activations = project_inputs(inputs, self.input_weights, self.hidden_bias)
+        pre_activations = cells.project_inputs(inputs, self.input_weights, self.hidden_bias)
         transposed = np.ascontiguousarray(self.recurrent_weights.T)
         value, leaks, kept = self.activation.value, has_leak(self.leak), 1.0 - self.leak
         if self.state is StateName.PRE:
@@ -108,8 +98,8 @@ def log_bound_per_step(
     """Return log(1 − α + α γ σ_max(W)), the most that one step can add to log σ_max(P), in nats;
     with a leak of each unit log(max(1−α) + max(α) γ σ_max(W)).
     """
-    kept, driven = largest(np.asarray(1.0 - leak)), largest(np.asarray(leak))
-    return log_of(kept + driven * (slope_ceiling * spectral_norm(weights)))
+    kept, driven = cells.largest(np.asarray(1.0 - leak)), cells.largest(np.asarray(leak))
+    return cells.log_of(kept + driven * (slope_ceiling * cells.spectral_norm(weights)))
 
 
 def require_vanilla(params: Cell) -> ElmanParameters:
@@ -151,7 +141,7 @@ class _ElmanLinearization(Linearization, ABC):
 
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
         """M v = (1−α) v + αγ W v, the step with its slopes at the ceiling, then as they are."""
-        leak, driven = self.cell.leak, product(vectors, self.cell.recurrent_weights.T)
+        leak, driven = self.cell.leak, cells.product(vectors, self.cell.recurrent_weights.T)
         at_ceiling = (1.0 - leak) * vectors + leak * self.cell.activation.slope_ceiling * driven
         return {"ceiling": at_ceiling, "saturation": self.jvp(vectors, at)}
 
@@ -159,7 +149,7 @@ class _ElmanLinearization(Linearization, ABC):
         """Σ ∂(rows · J_t v)/∂W, the trajectory held: for v (n,m,H) at s_{t−1} and the ``local``
         (n,m,H) that ``vjp`` makes of the rows. Here W multiplies v.
         """
-        return outer_sum(local, vectors)
+        return cells.outer_sum(local, vectors)
 
     def log_bound(self) -> float:
         """log(max(1−α) + max(α) γ σ_max(W)), in nats."""
@@ -180,11 +170,11 @@ class PostLinearization(_ElmanLinearization):
     def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes ∂E/∂a_t."""
         np.multiply(rows, self.gains[at], out=local)
-        return with_kept(product(local, self.cell.recurrent_weights), rows, self.cell.leak)
+        return with_kept(cells.product(local, self.cell.recurrent_weights), rows, self.cell.leak)
 
     def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
-        carried = product(vectors, self.cell.recurrent_weights.T) * self.gains[at]
+        carried = cells.product(vectors, self.cell.recurrent_weights.T) * self.gains[at]
         return with_kept(carried, vectors, self.cell.leak)
 
 
@@ -207,19 +197,19 @@ class PreLinearization(_ElmanLinearization):
     def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes ∂E/∂a_t."""
         np.multiply(rows, self.cell.leak, out=local)
-        carried = product(local, self.cell.recurrent_weights)
+        carried = cells.product(local, self.cell.recurrent_weights)
         carried *= self.slopes[at]
         return with_kept(carried, rows, self.cell.leak)
 
     def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
         sloped = vectors * self.slopes[at]
-        carried = self.cell.leak * product(sloped, self.cell.recurrent_weights.T)
+        carried = self.cell.leak * cells.product(sloped, self.cell.recurrent_weights.T)
         return with_kept(carried, vectors, self.cell.leak)
 
     def recurrent_gradient(self, local: FloatArray, vectors: FloatArray, at: At, /) -> FloatArray:
         """W multiplies φ′(v_{t−1}) ∘ v."""
-        return outer_sum(local, vectors * self.slopes[at])
+        return cells.outer_sum(local, vectors * self.slopes[at])
 
     def enter(self, errors: FloatArray) -> FloatArray:
         """The readout sees φ(v_t)."""

@@ -12,18 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.model.cells import (
-    MANY_ROWS,
-    At,
-    Linearization,
-    Steps,
-    largest,
-    log_of,
-    merged,
-    outer_sum,
-    product,
-    spectral_norm,
-)
+from gradscope.model import cells
+from gradscope.model.cells import MANY_ROWS, At, Linearization, Steps
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -99,15 +89,15 @@ class ResetAfterLinearization(_GruLinearization):
         np.multiply(candidate, self.reset_gains[at], out=reset)
         np.multiply(candidate, self.reset[at], out=gated)
         weights = self.recurrent_weights
-        carried = product(local[..., size : 3 * size], weights[: 2 * size])
-        carried += product(gated, weights[2 * size :])
+        carried = cells.product(local[..., size : 3 * size], weights[: 2 * size])
+        carried += cells.product(gated, weights[2 * size :])
         carried += rows * self.update[at]
         return carried
 
     def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
         size = self.size
-        fed = product(vectors, self.recurrent_weights.T)
+        fed = cells.product(vectors, self.recurrent_weights.T)
         reset, update, candidate = (fed[..., i * size : (i + 1) * size] for i in range(3))
         inner = candidate * self.reset[at] + reset * self.reset_gains[at]
         carried = inner * self.candidate_gains[at]
@@ -132,7 +122,7 @@ class ResetAfterLinearization(_GruLinearization):
         candidate = self.candidate_gains[at]
         reset, kept = candidate * self.reset_gains[at], candidate * self.reset[at]
         gains = np.concatenate([reset, self.update_gains[at], kept], axis=-1)[:, 0]
-        rows = merged(gains, self.recurrent_weights)
+        rows = cells.merged(gains, self.recurrent_weights)
         dense: FloatArray = rows.swapaxes(0, 1)
         units = np.arange(self.size)
         dense[:, units, units] += self.update[at][:, 0]
@@ -142,9 +132,9 @@ class ResetAfterLinearization(_GruLinearization):
         """Gather the gradients of U, W, b and b′."""
         size = self.size
         fed_by_inputs = local[..., size:]
-        by_state = outer_sum(local[..., : 3 * size], self.cell_trajectory.states[:-1][steps])
+        by_state = cells.outer_sum(local[..., : 3 * size], self.cell_trajectory.states[:-1][steps])
         return {
-            "input_weights": outer_sum(fed_by_inputs, self.cell_trajectory.inputs[steps]),
+            "input_weights": cells.outer_sum(fed_by_inputs, self.cell_trajectory.inputs[steps]),
             "recurrent_weights": np.roll(by_state, -size, axis=0),
             "hidden_bias": fed_by_inputs.sum(axis=(0, 1)),
             "candidate_bias": local[..., :size].sum(axis=(0, 1)),
@@ -152,17 +142,17 @@ class ResetAfterLinearization(_GruLinearization):
 
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
         """J_t v stage by stage, the reset gate behind W_n."""
-        driven = product(vectors, self.recurrent_weights[2 * self.size :].T)
+        driven = cells.product(vectors, self.recurrent_weights[2 * self.size :].T)
         return self._stages(vectors, at, driven, driven * self.reset[at])
 
     def log_bound(self) -> float:
         """log(max z + Σ max|diagonal| σ_max(block of W)) over the trajectory, in nats."""
-        norms = [spectral_norm(each) for each in np.split(self.recurrent_weights, 3)]
-        return log_of(
-            largest(self.update)
-            + largest(self.candidate_gains * self.reset_gains) * norms[0]
-            + largest(self.update_gains) * norms[1]
-            + largest(self.candidate_gains * self.reset) * norms[2]
+        norms = [cells.spectral_norm(each) for each in np.split(self.recurrent_weights, 3)]
+        return cells.log_of(
+            cells.largest(self.update)
+            + cells.largest(self.candidate_gains * self.reset_gains) * norms[0]
+            + cells.largest(self.update_gains) * norms[1]
+            + cells.largest(self.candidate_gains * self.reset) * norms[2]
         )
 
 
@@ -182,7 +172,7 @@ class ResetBeforeLinearization(_GruLinearization):
     def written(self) -> FloatArray:
         """What r, z and n change of h_t; r changes every candidate, by way of W_n."""
         candidate, to_candidate = self.candidate_gains, self.recurrent_weights[2 * self.size :]
-        spread = np.sqrt(product(np.square(candidate), np.square(to_candidate)))
+        spread = np.sqrt(cells.product(np.square(candidate), np.square(to_candidate)))
         return np.concatenate([spread * self.reset_gains, self.update_gains, candidate], axis=-1)
 
     def fed(self) -> Iterator[tuple[str, slice, FloatArray]]:
@@ -198,9 +188,9 @@ class ResetBeforeLinearization(_GruLinearization):
         weights = self.recurrent_weights
         np.multiply(rows, self.candidate_gains[at], out=local[..., 2 * size :])
         np.multiply(rows, self.update_gains[at], out=local[..., size : 2 * size])
-        reset_states = product(local[..., 2 * size :], weights[2 * size :])
+        reset_states = cells.product(local[..., 2 * size :], weights[2 * size :])
         np.multiply(reset_states, self.reset_gains[at], out=local[..., :size])
-        carried = product(local[..., : 2 * size], weights[: 2 * size])
+        carried = cells.product(local[..., : 2 * size], weights[: 2 * size])
         carried += reset_states * self.reset[at]
         carried += rows * self.update[at]
         return carried
@@ -209,9 +199,9 @@ class ResetBeforeLinearization(_GruLinearization):
         """J_t v."""
         size = self.size
         weights = self.recurrent_weights
-        fed = product(vectors, weights[: 2 * size].T)
+        fed = cells.product(vectors, weights[: 2 * size].T)
         inner = vectors * self.reset[at] + fed[..., :size] * self.reset_gains[at]
-        carried = product(inner, weights[2 * size :].T) * self.candidate_gains[at]
+        carried = cells.product(inner, weights[2 * size :].T) * self.candidate_gains[at]
         carried += fed[..., size:] * self.update_gains[at]
         carried += vectors * self.update[at]
         return carried
@@ -220,10 +210,10 @@ class ResetBeforeLinearization(_GruLinearization):
         """Gather the gradients of U, W and b."""
         size = self.size
         before = self.cell_trajectory.states[:-1][steps]
-        by_gates = outer_sum(local[..., : 2 * size], before)
-        by_candidate = outer_sum(local[..., 2 * size :], before * self.reset[steps])
+        by_gates = cells.outer_sum(local[..., : 2 * size], before)
+        by_candidate = cells.outer_sum(local[..., 2 * size :], before * self.reset[steps])
         return {
-            "input_weights": outer_sum(local, self.cell_trajectory.inputs[steps]),
+            "input_weights": cells.outer_sum(local, self.cell_trajectory.inputs[steps]),
             "recurrent_weights": np.concatenate([by_gates, by_candidate]),
             "hidden_bias": local.sum(axis=(0, 1)),
         }
@@ -231,15 +221,15 @@ class ResetBeforeLinearization(_GruLinearization):
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
         """J_t v stage by stage, the reset gate before W_n."""
         to_candidate = self.recurrent_weights[2 * self.size :].T
-        gated = product(vectors * self.reset[at], to_candidate)
-        return self._stages(vectors, at, product(vectors, to_candidate), gated)
+        gated = cells.product(vectors * self.reset[at], to_candidate)
+        return self._stages(vectors, at, cells.product(vectors, to_candidate), gated)
 
     def log_bound(self) -> float:
         """log(max z + Σ max|diagonal| σ_max(block of W)) over the trajectory, in nats."""
-        norms = [spectral_norm(each) for each in np.split(self.recurrent_weights, 3)]
-        inner = largest(self.reset) + largest(self.reset_gains) * norms[0]
-        return log_of(
-            largest(self.update)
-            + largest(self.update_gains) * norms[1]
-            + largest(self.candidate_gains) * norms[2] * inner
+        norms = [cells.spectral_norm(each) for each in np.split(self.recurrent_weights, 3)]
+        inner = cells.largest(self.reset) + cells.largest(self.reset_gains) * norms[0]
+        return cells.log_of(
+            cells.largest(self.update)
+            + cells.largest(self.update_gains) * norms[1]
+            + cells.largest(self.candidate_gains) * norms[2] * inner
         )

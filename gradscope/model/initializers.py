@@ -45,14 +45,12 @@ def orthogonal(rng: np.random.Generator, rows: int, columns: int | None = None) 
     """Return Haar-distributed orthonormal columns: Mezzadri (2007), math-ph/0609050."""
     q, r = np.linalg.qr(rng.standard_normal((rows, rows if columns is None else columns)))
     # QR leaves the signs of R's diagonal open; Haar measure asks for positive ones.
-    signed: FloatArray = q * np.sign(np.diagonal(r))
-    return signed
+    return np.asarray(q * np.sign(np.diagonal(r)))
 
 
 def gaussian(rng: np.random.Generator, size: int) -> FloatArray:
     """Return an (H,H) matrix with entries N(0, 1/H)."""
-    drawn: FloatArray = rng.standard_normal((size, size)) / np.sqrt(size)
-    return drawn
+    return np.asarray(rng.standard_normal((size, size)) / np.sqrt(size))
 
 
 def glorot_uniform(rng: np.random.Generator, rows: int, columns: int) -> FloatArray:

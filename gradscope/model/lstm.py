@@ -20,20 +20,9 @@ from functools import partial
 import numpy as np
 
 from gradscope.arrays import FloatArray
+from gradscope.model import cells
 from gradscope.model.activations import SIGMOID, TANH, Activation
-from gradscope.model.cells import (
-    MANY_ROWS,
-    At,
-    Cell,
-    CellTrajectory,
-    Linearization,
-    largest,
-    log_of,
-    merged,
-    product,
-    project_inputs,
-    spectral_norm,
-)
+from gradscope.model.cells import MANY_ROWS, At, Cell, CellTrajectory, Linearization
 from gradscope.progress import tracked
 
 
@@ -60,7 +49,7 @@ class LstmParameters(Cell):
     def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from (h_0, c_0) (B,2H)."""
         size, value, gate = self.hidden_size, self.activation.value, self.gate_activation
-        driven = project_inputs(inputs, self.input_weights, self.hidden_bias)
+        driven = cells.project_inputs(inputs, self.input_weights, self.hidden_bias)
         states = np.empty((inputs.shape[0] + 1, *initial_state.shape))
         states[0] = initial_state
         transposed = np.ascontiguousarray(self.recurrent_weights.T)
@@ -83,13 +72,13 @@ class LstmParameters(Cell):
         gate_slope = partial(gate.slope_at, ceiling=at_ceiling)
         blocks = np.split(cell_trajectory.pre_activations, 4, axis=2)
         entry, forget, output = (gate.value(blocks[i]) for i in (0, 1, 3))
-        cells = cell_trajectory.states[..., size:]
+        memory = cell_trajectory.states[..., size:]
         gains = np.empty_like(cell_trajectory.pre_activations)
         gains[..., :size] = value(blocks[2]) * gate_slope(blocks[0])
-        gains[..., size : 2 * size] = cells[:-1] * gate_slope(blocks[1])
+        gains[..., size : 2 * size] = memory[:-1] * gate_slope(blocks[1])
         gains[..., 2 * size : 3 * size] = entry * slope(blocks[2])
-        gains[..., 3 * size :] = value(cells[1:]) * gate_slope(blocks[3])
-        return LstmLinearization(cell_trajectory, self, gains, forget, output * slope(cells[1:]))
+        gains[..., 3 * size :] = value(memory[1:]) * gate_slope(blocks[3])
+        return LstmLinearization(cell_trajectory, self, gains, forget, output * slope(memory[1:]))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -125,14 +114,14 @@ class LstmLinearization(Linearization):
             np.multiply(to_cell, gains[..., block], out=local[..., block])
         np.multiply(rows[..., :size], gains[..., 3 * size :], out=local[..., 3 * size :])
         carried = np.empty_like(rows)
-        carried[..., :size] = product(local, self.cell.recurrent_weights)
+        carried[..., :size] = cells.product(local, self.cell.recurrent_weights)
         np.multiply(to_cell, self.forget[at], out=carried[..., size:])
         return carried
 
     def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
         size = self.cell.hidden_size
-        fed = product(vectors[..., :size], self.cell.recurrent_weights.T) * self.gains[at]
+        fed = cells.product(vectors[..., :size], self.cell.recurrent_weights.T) * self.gains[at]
         to_cell = fed[..., :size] + fed[..., size : 2 * size] + fed[..., 2 * size : 3 * size]
         to_cell += vectors[..., size:] * self.forget[at]
         carried = self._show(to_cell, at)
@@ -166,8 +155,8 @@ class LstmLinearization(Linearization):
         size, weights = self.cell.hidden_size, self.cell.recurrent_weights
         gains = self.gains[at][:, 0]
         rows = np.empty((2 * size, gains.shape[0], size))
-        merged(gains[:, 3 * size :], weights[3 * size :], out=rows[:size])
-        merged(gains[:, : 3 * size], weights[: 3 * size], out=rows[size:])
+        cells.merged(gains[:, 3 * size :], weights[3 * size :], out=rows[:size])
+        cells.merged(gains[:, : 3 * size], weights[: 3 * size], out=rows[size:])
         return rows.swapaxes(0, 1)
 
     def _show(self, to_cell: FloatArray, at: At) -> FloatArray:
@@ -182,7 +171,7 @@ class LstmLinearization(Linearization):
         """The forget gate alone, with W_g v and φ at its ceiling, φ as it is, i, moving gates."""
         size = self.cell.hidden_size
         to_candidate = self.cell.recurrent_weights[2 * size : 3 * size]
-        driven = product(vectors[..., :size], to_candidate.T)
+        driven = cells.product(vectors[..., :size], to_candidate.T)
         direct = vectors[..., size:] * self.forget[at]
         slopes = self.cell.activation.slope(self.cell_trajectory.candidates[at])
         gated = self.gains[at][..., 2 * size : 3 * size]
@@ -197,9 +186,9 @@ class LstmLinearization(Linearization):
 
     def log_bound(self) -> float:
         """Log σ_max of the 2 × 2 matrix of bounds on the four blocks of J_t, in nats."""
-        norms = [spectral_norm(each) for each in np.split(self.cell.recurrent_weights, 4)]
-        tops = [largest(each) for each in np.split(self.gains, 4, axis=2)]
+        norms = [cells.spectral_norm(each) for each in np.split(self.cell.recurrent_weights, 4)]
+        tops = [cells.largest(each) for each in np.split(self.gains, 4, axis=2)]
         paths = [top * norm for top, norm in zip(tops, norms, strict=True)]
-        to_cell, forget, shown = sum(paths[:3]), largest(self.forget), largest(self.shown)
+        to_cell, forget, shown = sum(paths[:3]), *map(cells.largest, (self.forget, self.shown))
         blocks = np.array([[shown * to_cell + paths[3], shown * forget], [to_cell, forget]])
-        return log_of(spectral_norm(blocks))
+        return cells.log_of(cells.spectral_norm(blocks))

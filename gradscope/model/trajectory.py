@@ -13,18 +13,15 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import Activation
 from gradscope.model.cells import Cell, CellTrajectory, project_inputs
-from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Trajectory(CompactRepr):
-    """What the network did, step by step.
-
-    ``cell_trajectory`` is what its cell did, ``outputs`` (T,B,O) holds y_t at ``[t-1]``,
-    ``activation`` is φ, ``noise`` (T,B,H) what was added to a_t (None: nothing).
+class Trajectory(CellTrajectory):
+    """What the network did, step by step: what its cell did, x_t (T,B,D) and a_t (T,B,·) at
+    ``[t-1]``, s_t (T+1,B,S) and h_t (T+1,B,H) at ``[t]``, the given ones first; ``outputs`` (T,B,O)
+    with y_t at ``[t-1]``, φ, and the ``noise`` (T,B,H) that was added to a_t (None: nothing).
     """
 
-    cell_trajectory: CellTrajectory
     outputs: FloatArray
     activation: Activation
     noise: FloatArray | None = None
@@ -39,24 +36,9 @@ class Trajectory(CompactRepr):
         }
 
     @property
-    def inputs(self) -> FloatArray:
-        """x_t, (T,B,D), at ``[t-1]``."""
-        return self.cell_trajectory.inputs
-
-    @property
-    def states(self) -> FloatArray:
-        """s_t, (T+1,B,S), at ``[t]``: h_t of a vanilla RNN and a GRU, (h_t, c_t) of an LSTM."""
-        return self.cell_trajectory.states
-
-    @property
-    def hidden(self) -> FloatArray:
-        """h_t, (T+1,B,H), at ``[t]`` (h_0 first)."""
-        return self.cell_trajectory.hidden
-
-    @property
-    def pre_activations(self) -> FloatArray:
-        """a_t, (T,B,H), at ``[t-1]``; of a gated cell block by block, see ``model.cells``."""
-        return self.cell_trajectory.pre_activations
+    def cell_trajectory(self) -> CellTrajectory:
+        """What its cell did, as ``Cell.linearize`` takes it."""
+        return self
 
     @property
     def n_steps(self) -> int:
@@ -71,7 +53,7 @@ class Trajectory(CompactRepr):
     @property
     def slopes(self) -> FloatArray:
         """φ′ of the units (of the candidate in a gated cell), (T,B,H), computed at each call."""
-        return self.activation.slope(self.cell_trajectory.candidates)
+        return self.activation.slope(self.candidates)
 
 
 def picked(ran: Trajectory, steps: IntArray, sequences: IntArray) -> Trajectory:
@@ -84,9 +66,9 @@ def picked(ran: Trajectory, steps: IntArray, sequences: IntArray) -> Trajectory:
         last = array[steps[-1:] + 1, sequences[-1:]] if states else array[:0, sequences[0]]
         return np.concatenate([array[steps, sequences], last])
 
-    cell = ran.cell_trajectory
-    moved = replace(cell, **{each.name: pick(getattr(cell, each.name)) for each in fields(cell)})
-    return replace(ran, cell_trajectory=moved, outputs=pick(ran.outputs), noise=None)
+    names = (*(each.name for each in fields(CellTrajectory)), "outputs")
+    moved: dict[str, Any] = {name: pick(getattr(ran, name)) for name in names}
+    return replace(ran, **moved, noise=None)
 
 
 def last_steps(ran: Trajectory, ends: IntArray, n_steps: int) -> Trajectory:
@@ -132,9 +114,7 @@ def unroll(
         widened = np.concatenate([params.input_weights, np.eye(n_hidden)], axis=1)
         driven = replace(params, input_weights=widened)
     with np.errstate(over="ignore", invalid="ignore"):
-        cell_trajectory = driven.run(entering, first)
-        if noise is not None:
-            cell_trajectory = replace(cell_trajectory, inputs=inputs)
-        seen = cell_trajectory.hidden[1:]
-        outputs = project_inputs(seen, params.output_weights, params.output_bias)
-    return Trajectory(cell_trajectory, outputs, params.activation, noise)
+        ran = driven.run(entering, first)
+        outputs = project_inputs(ran.hidden[1:], params.output_weights, params.output_bias)
+    of = ran.states, ran.hidden, ran.pre_activations, ran.candidates
+    return Trajectory(inputs, *of, outputs, params.activation, noise)

@@ -21,8 +21,7 @@ from gradscope.analysis.prepare import prepare
 from gradscope.analysis.settings import Settings
 from gradscope.data.tasks import TASKS
 from gradscope.errors import SettingError
-from gradscope.learning.readout import EXPLAINED, Readout
-from gradscope.learning.signal import signal_to_noise
+from gradscope.learning.readout import EXPLAINED, Readout, signal_to_noise
 from gradscope.names import ErrorName, TaskName
 from gradscope.progress import tracked
 
@@ -123,18 +122,14 @@ def settings_for(settings: Settings, lag: int) -> Settings:
     elif settings.task is TaskName.RECALL:
         changes |= {"steps": 2 * lag, "delay": lag}
     else:
-        changes["steps"] = _steps_that_need(settings.task, lag)
+        shortest, make = TASKS[settings.task]
+        some = range(max(lag, shortest), 2 * lag + 40)
+        fewest = next((n for n in some if (make(n).task_info.required_lag or 0) >= lag), None)
+        if fewest is None:
+            fault = f"--lags has {lag}, but the {settings.task} task never needs that"
+            raise SettingError(f"{fault}; choose --task recall")
+        changes["steps"] = fewest
     return settings.with_changes(changes)
-
-
-def _steps_that_need(task: TaskName, lag: int) -> int:
-    """Return the fewest steps over which a task needs at least this lag."""
-    shortest, make = TASKS[task]
-    for steps in range(max(lag, shortest), 2 * lag + 40):
-        if (make(steps).task_info.required_lag or 0) >= lag:
-            return steps
-    fault = f"--lags has {lag}, but the {task} task never needs that"
-    raise SettingError(f"{fault}; choose --task recall")
 
 
 def _expectation(settings: Settings, budgets: tuple[int, ...]) -> Expectation:

@@ -2,11 +2,10 @@
 
 import base64
 from collections.abc import Sequence
-from functools import singledispatch
 from html import escape
 
-from gradscope.analysis.results import Analysis, Comparison
-from gradscope.arrays import LN_10
+from gradscope.analysis.results import Analysis, Comparison, Profile
+from gradscope.arrays import LN_10, quantiles
 from gradscope.diagnosis.diagnose import Diagnosis
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
@@ -22,55 +21,56 @@ from gradscope.report.words.remedies import advice
 WIDTH = "max-width: 60em; width: 100%"
 
 
-@singledispatch
 def notebook_page(result: NotebookResult) -> str:
     """Return the page of a result; raises TypeError if its kind has none."""
+    match result:
+        case Analysis():
+            drawn = analysis_picture(result, ".png")
+            lists = _points("Why", why(result)), _points("What to do", *advice(result))
+            about = words.describe(result.settings, result)
+            return _framed(
+                words.answer(result), about, drawn, *lists, alt=_levels(result.last.profile)
+            )
+        case Comparison(analyses=()):
+            return _framed("Nothing was compared: interrupted")
+        case Comparison():
+            drawn = comparison_picture(result, ".png")
+            alt = "For each network a bar to its reach, beside what is needed"
+            return _framed(words.comparison_headline(result), png=drawn, alt=alt)
+        case Diagnosis(verdict=verdict, thresholds=thresholds):
+            drawn = profile_picture(result.norms, thresholds.vanishing, result.log_bound)
+            reasons = _points("Why", list(map(reason_sentence, verdict.reasons)))
+            said = words.headline(verdict, thresholds.vanishing)
+            alt = _levels(result.norms)
+            return _framed(said, words.cause_sentence(result.causes), drawn, reasons, alt=alt)
+        case LagNorms(lags=lags, log_norms=log_norms):
+            ends = float(log_norms[-1].min()), float(log_norms[-1].max())
+            reach = " to ".join(dict.fromkeys(power_of_ten(each / LN_10) for each in ends))
+            drawn = profile_picture(result, Thresholds().vanishing)
+            error = f"relative error {result.certificate.max():.0e}"
+            about = f"{log_norms.shape[1]} sequences; {error}"
+            said = f"σ_max is {reach} after {steps(int(lags[-1]))}"
+            return _framed(said, about, drawn, alt=_levels(result))
     raise TypeError(f"a {type(result).__name__} has no page")
 
 
-@notebook_page.register
-def _(analysis: Analysis) -> str:
-    drawn = analysis_picture(analysis, ".png")
-    lists = _points("Why", why(analysis)), _points("What to do", *advice(analysis))
-    about = words.describe(analysis.settings, analysis)
-    return _framed(words.answer(analysis), about, drawn, *lists)
+def _levels(norms: LagNorms | Profile) -> str:
+    """Return σ_max at four lags: what a picture of a profile says to the blind."""
+    median = quantiles(norms.log_norms, (0.5,))[0] / LN_10
+    at = range(-(-median.size // 4) - 1, median.size, -(-median.size // 4))
+    said = ", ".join(f"{power_of_ten(float(median[k]))} at lag {norms.lags[k]}" for k in at)
+    return f"Median σ_max of the gradient that arrives: {said}"
 
 
-@notebook_page.register
-def _(comparison: Comparison) -> str:
-    if not comparison.analyses:
-        return _framed("Nothing was compared: interrupted")
-    drawn = comparison_picture(comparison, ".png")
-    return _framed(words.comparison_headline(comparison), png=drawn)
-
-
-@notebook_page.register
-def _(diagnosis: Diagnosis) -> str:
-    threshold = diagnosis.thresholds.vanishing
-    drawn = profile_picture(diagnosis.norms, threshold, diagnosis.log_bound)
-    reasons = _points("Why", [reason_sentence(each) for each in diagnosis.verdict.reasons])
-    said = words.headline(diagnosis.verdict, threshold)
-    return _framed(said, words.cause_sentence(diagnosis.causes), drawn, reasons)
-
-
-@notebook_page.register
-def _(norms: LagNorms) -> str:
-    last = int(norms.lags[-1])
-    lows, highs = float(norms.log_norms[-1].min()), float(norms.log_norms[-1].max())
-    reach = " to ".join(dict.fromkeys(power_of_ten(each / LN_10) for each in (lows, highs)))
-    answer = f"σ_max is {reach} after {steps(last)}"
-    drawn = profile_picture(norms, Thresholds().vanishing)
-    about = f"{norms.log_norms.shape[1]} sequences; relative error {norms.certificate.max():.0e}"
-    return _framed(answer, about, drawn)
-
-
-def _framed(answer: str, about: str = "", png: bytes = b"", *lists: str) -> str:
+def _framed(answer: str, about: str = "", png: bytes = b"", *lists: str, alt: str = "") -> str:
     """Return a page: the answer, what it is about, the picture, lists of sentences."""
     said = escape(answer)
     parts = [f"<p><strong>{said}.</strong></p>", f"<p>{escape(about)}</p>" if about else ""]
     if png:
         encoded = base64.b64encode(png).decode("ascii")
-        parts.append(f'<img alt="{said}" src="data:image/png;base64,{encoded}" style="{WIDTH}">')
+        parts.append(
+            f'<img alt="{escape(alt)}" src="data:image/png;base64,{encoded}" style="{WIDTH}">'
+        )
     return seen(f'<div class="gradscope">{"".join([*parts, *lists])}</div>')
 
 

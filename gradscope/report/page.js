@@ -2,13 +2,12 @@
    Numbers, words, charts, figures by name, then the slider, the address and the clicks. */
 "use strict";
 const ISLAND = JSON.parse(document.getElementById("island").textContent);
-const { stages = [], labels = {} } = ISLAND;
-const TYPES = { f4: Float32Array, f8: Float64Array };
+const { stages = [], cells = [], labels = {}, every = {} } = ISLAND;
+const TYPES = { u1: Uint8Array, u2: Uint16Array, f4: Float32Array, f8: Float64Array };
 const MOST_CELLS = 64; // A larger matrix is shown by the means of its blocks.
 
-/** A column: a list as it is, words by their places in a list, or little-endian numbers. */
+/** A column: words by their places in a list, or little-endian numbers. */
 function unpacked(column) {
-  if (Array.isArray(column)) return column;
   if (column.words) return Array.from(unpacked(column.at), (at) => column.words[at]);
   const [[type, text]] = Object.entries(column);
   return new TYPES[type](Uint8Array.from(atob(text), (each) => each.charCodeAt(0)).buffer);
@@ -60,13 +59,15 @@ const short = (x) => !Number.isFinite(x) ? "–" : Math.abs(x) < 1e-9 ? "0" : St
 const raised = (n) => [...String(n)].map((each) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(each)]).join("");
 /** 10^log10 as people write it. */
 function power(log10) {
-  if (log10 === null || log10 === -Infinity) return "0"; // In a list an exact zero is null.
+  if (log10 === -Infinity) return "0";
   if (!Number.isFinite(log10)) return "–";
   if (Math.abs(log10) < 3) return short(10 ** log10);
   const whole = Math.floor(log10 + 0.02);
   return `${(10 ** (log10 - whole)).toFixed(1)}·10${raised(whole)}`;
 }
-const tickWord = (at, { log, words }) => words ? words[at] ?? "" : !log ? short(at) : { "-3": "1/1000", 0: "1", 3: "1000" }[at] || `10${raised(at)}`;
+/** A text of at most some letters: of a longer one, its end. */
+const cut = (text, most) => text.length > most ? `…${text.slice(1 - most)}` : text;
+const tickWord = (at, { log, words }) => words ? cut(words[at] ?? "", 9) : !log ? short(at) : { "-3": "1/1000", 0: "1", 3: "1000" }[at] || `10${raised(at)}`;
 /** Round places from low to high; powers of ten by whole exponents. */
 function ticks(low, high, most, log) {
   const rough = Math.max((high - low) / most, log ? 1 : 1e-12), unit = 10 ** Math.floor(Math.log10(rough));
@@ -76,15 +77,14 @@ function ticks(low, high, most, log) {
 }
 
 // ---- Charts ----------------------------------------------------------------------------------
-/** A way through points, interrupted where a number is missing; at most some points a pixel. */
-function way(xs, ys, X, Y, most) {
-  const stride = Math.ceil(xs.length / most), last = xs.length - 1;
+/** A way through points, interrupted where a number is missing. */
+function way(xs, ys, X, Y) {
   let text = "", pen = "M";
-  for (let at = 0; at <= last; at = at < last ? Math.min(at + stride, last) : last + 1) {
+  xs.forEach((x, at) => {
     const fits = Number.isFinite(ys[at]);
-    if (fits) text += `${pen}${X(xs[at]).toFixed(1)} ${Y(ys[at]).toFixed(1)}`;
+    if (fits) text += `${pen}${X(x).toFixed(1)} ${Y(ys[at]).toFixed(1)}`;
     pen = fits ? "L" : "M";
-  }
+  });
   return text;
 }
 /** An SVG of a width, in whose units text keeps its size. */
@@ -103,7 +103,7 @@ const extent = (lists) => lists.reduce(([low, high], list) => finite(list).reduc
     with the scales; `at` is the place of the lag, `pick` takes a place clicked, `read` words for one. */
 function chart(host, { x, y, curves = [], under, over, at, pick, read, tall = 0.5 }) {
   const W = Math.max(host.clientWidth, 200), named = curves.filter((each) => each.name), beside = W > 560 && named.length > 1;
-  const right = beside ? 16 + 6.4 * Math.max(...named.map((each) => each.name.length)) : 14;
+  const right = beside ? 16 + 7.2 * Math.max(...named.map((each) => each.name.length)) : 14;
   const left = 58, top = named.length > 1 && !beside ? 18 + 16 * named.length : 24, bottom = 40;
   const H = Math.min(Math.max(W * tall, 200), tall > 0.9 ? 460 : 340) + top;
   const X = (v) => left + ((v - x.low) / (x.high - x.low || 1)) * (W - left - right);
@@ -120,23 +120,22 @@ function chart(host, { x, y, curves = [], under, over, at, pick, read, tall = 0.
   inside += line(left, H - bottom, W - right, H - bottom, "axis") + word((left + W - right) / 2, H - 6, x.label, MIDDLE);
   inside += word(2, 13, y.label, 'class="soft"') + `<g clip-path="url(#${host.id}-clip)">`;
   for (const { xs, ys, low, high, look, dots } of curves) {
-    if (low) inside += `<path class="band ${look}" d="${way([...xs, ...xs.slice().reverse()], [...low, ...high.slice().reverse()], X, Y, 4 * W)}"/>`;
+    if (low) inside += `<path class="band ${look}" d="${way([...xs, ...xs.slice().reverse()], [...low, ...high.slice().reverse()], X, Y)}"/>`;
     if (dots) xs.forEach((each, k) => { if (Number.isFinite(ys[k])) inside += dot(X(each), Y(ys[k]), 3.5, `dot ${look}`); });
-    else inside += `<path class="curve ${look}" d="${way(xs, ys, X, Y, 2 * W)}"/>`;
+    else inside += `<path class="curve ${look}" d="${way(xs, ys, X, Y)}"/>`;
   }
   if (at >= x.low && at <= x.high) inside += line(X(at), top, X(at), H - bottom, "lag");
   inside += "</g>" + (over ? over(box) : "");
   const ends = named.map((each) => ({ each, y: Y(finite(each.ys).pop() ?? y.low) })).sort((a, b) => a.y - b.y);
   ends.forEach((end, k) => {
     end.y = Math.max(Math.min(end.y, H - bottom) + 4, k ? ends[k - 1].y + 14 : 0);
-    if (named.length > 1) inside += beside ? word(W - right + 6, end.y, end.each.name, `class="name ${end.each.look}"`)
+    if (named.length > 1 && end.y > top) inside += beside ? word(W - right + 6, end.y, end.each.name, `class="name ${end.each.look}"`)
       : word(left, 29 + 16 * k, end.each.name, `class="name ${end.each.look}"`);
   });
   host.innerHTML = svg(W, H, `${inside}<line class="hair"/><text class="readout" x="${W - 4}" y="13" ${END}></text>`);
   const drawn = host.firstChild, hair = drawn.querySelector(".hair"), readout = drawn.querySelector(".readout");
   const place = (event) => {
-    const of = drawn.getBoundingClientRect(), scale = W / of.width;
-    const [px, py] = [(event.clientX - of.left) * scale, (event.clientY - of.top) * scale];
+    const of = drawn.getBoundingClientRect(), [px, py] = [event.clientX - of.left, event.clientY - of.top];
     const across = x.low + ((px - left) / (W - left - right)) * (x.high - x.low);
     const up = y.low + ((H - bottom - py) / (H - bottom - top)) * (y.high - y.low);
     return [Math.min(Math.max(across, x.low), x.high), Math.min(Math.max(up, y.low), y.high)];
@@ -146,8 +145,7 @@ function chart(host, { x, y, curves = [], under, over, at, pick, read, tall = 0.
       const k = xs.reduce((best, each, k) => (Math.abs(each - across) < Math.abs(xs[best] - across) ? k : best), 0);
       return [short(xs[k]), y.log ? power(ys[k]) : short(ys[k])];
     });
-    const said = read ? read(across, up) : texts.length ? `${texts[0][0]}: ${texts.map((each) => each[1]).join("; ")}` : "";
-    readout.textContent = said;
+    readout.textContent = read ? read(across, up) : texts.length ? `${texts[0][0]}: ${texts.map((each) => each[1]).join("; ")}` : "";
     for (const [name, v] of Object.entries({ x1: X(across), x2: X(across), y1: top, y2: H - bottom })) hair.setAttribute(name, v);
   };
   drawn.onclick = (event) => pick && pick(...place(event));
@@ -157,19 +155,18 @@ function chart(host, { x, y, curves = [], under, over, at, pick, read, tall = 0.
 function rows(host, { x, lines, pick }) {
   if (!lines.length) return;
   const W = Math.max(host.clientWidth, 200), longest = Math.max(...lines.map((each) => each.name.length));
-  const left = Math.min(14 + 6.4 * longest, W * 0.44), right = 20 + 6.8 * Math.max(...lines.map((each) => each.text.length));
+  const left = Math.min(14 + 7 * longest, W * 0.44), right = 20 + 6.8 * Math.max(...lines.map((each) => each.text.length));
   const X = (v) => left + ((Math.min(v, x.high) - x.low) / (x.high - x.low || 1)) * (W - left - right);
   const H = 26 * lines.length + 44, fits = Math.floor((left - 14) / 6.2);
   let inside = "";
   for (const v of ticks(x.low, x.high, W / 80)) inside += line(X(v), 4, X(v), H - 36, "grid") + word(X(v), H - 22, short(v), MIDDLE);
   lines.forEach((each, k) => {
     const y = 8 + 26 * k, { from = 0, to, look = "", dots = [], bold, tick } = each;
-    const name = each.name.length > fits ? `…${each.name.slice(1 - fits)}` : each.name;
-    inside += `<g data-row="${k}">${rect(0, y - 3, W, 26, "row")}${word(left - 8, y + 14, name, `${END} class="${bold ? "bold" : ""}"`)}`;
+    inside += `<g data-row="${k}">${rect(0, y - 3, W, 26, "row")}${word(left - 8, y + 14, cut(each.name, fits), `${END} class="${bold ? "bold" : ""}"`)}`;
     if (Number.isFinite(to)) inside += rect(X(Math.min(from, to)), y + 2, Math.abs(X(to) - X(from)), 16, `bar ${look}`);
     for (const v of dots) inside += dot(X(v), y + 10, 3.5, `dot ${look}`);
     if (Number.isFinite(tick)) inside += line(X(tick), y - 1, X(tick), y + 21, "tick");
-    inside += word(Math.max(X(Math.max(from, to ?? 0, ...dots)), X(0)) + 8, y + 14, each.text, `class="${bold ? "bold" : ""}"`) + "</g>";
+    inside += word(Math.max(X(Math.max(from, to || 0, ...dots)), X(0)) + 8, y + 14, each.text, `class="${bold ? "bold" : ""}"`) + "</g>";
   });
   if (x.low <= 0) inside += line(X(0), 2, X(0), H - 36, "axis");
   host.innerHTML = svg(W, H, inside + word((left + W - right) / 2, H - 5, x.label, MIDDLE));
@@ -202,11 +199,12 @@ function part(table, by, value) {
 }
 const values = (table, by) => [...new Set(table[by])];
 const stageOf = (table, at = state.stage) => part(table, "stage", (stages[at] || {}).name);
+const stripe = ({ Y, left, right }) => rect(left, Y(DARKEST), right - left, Y(-DARKEST) - Y(DARKEST), "corridor");
 const setLag = (lag) => set({ lag: Math.round(lag) });
 
 // ---- Figures ---------------------------------------------------------------------------------
 /** Curves of a table over its first column; of the stage shown bold, or one for each value of `by`. */
-const curves = (name, { x, y, by, log, mark, words: said = [], dots, low, high, square, rest = NaN } = {}) => (host) => {
+const curves = (name, { x, y, by, mark, words: said = [], dots, low, high, square, corridor, rest = NaN } = {}) => (host) => {
   const whole = TABLES[name], staged = "stage" in whole, all = Object.keys(whole);
   const table = by && "sequence" in whole ? part(whole, "sequence", 1) : whole;
   const across = x || all[staged ? 1 : 0], up = y || all.filter((each) => each !== across && typeof table[each][0] !== "string");
@@ -216,22 +214,24 @@ const curves = (name, { x, y, by, log, mark, words: said = [], dots, low, high, 
     const of = group === null ? table : part(table, by || "stage", group);
     const now = near === null ? by || !staged || g === state.stage : group === near;
     return up.length > 1 && !now ? [] : up.map((each, k) => ({
-      xs: of[across], ys: Array.from(of[each], (v) => v ?? rest), dots: dots || of[across].length < 3, look: now ? `c${up.length > 1 ? k : dots ? g : 0}` : "pale",
+      xs: of[across], ys: Array.from(of[each], (v) => (Number.isFinite(v) ? v : rest)), dots: dots || of[across].length < 3, look: now ? `c${up.length > 1 ? k : dots ? g : 0}` : "pale",
       low: now && low ? of[low] : null, high: high && of[high],
       name: near !== null ? (now && by === "lag" ? `lag ${group}` : "") : by ? String(group) : up.length > 1 ? said[k] || each : staged && stages.length > 1 ? stages[g].title : "" }));
   });
+  drawn.sort((a, b) => (b.look === "pale") - (a.look === "pale")); // The one that is shown lies on top.
   let [a, b] = extent(drawn.flatMap((each) => [each.ys, ...(each.low ? [each.low, each.high] : [])]));
   let [c, d] = extent(drawn.map((each) => each.xs));
   if (!(a <= b)) [a, b] = [-1, 1];
   if (!(c <= d)) [c, d] = [0, 1];
   if (rest) [a, b] = [0, rest];
+  if (corridor) [a, b] = [Math.min(a, -4), Math.max(b, 4)];
   if (dots) [c, d] = [c - 0.04 * (d - c), d + 0.04 * (d - c)];
   if (square) { d = b = Math.max(-a, b, -c, d, 1) * 1.05; a = c = -b; }
   const pad = square ? 0 : (b - a || 1) * 0.06, at = { lag: state.lag, step: ISLAND.steps - state.lag }[mark];
   const plain = (text) => text.replace(/^log10_/, "").replaceAll("_", " ");
-  chart(host, { x: { label: plain(across), low: c, high: d }, y: { label: plain(up[0]), low: a - pad, high: b + pad, log: log ?? up[0].startsWith("log10") },
+  chart(host, { x: { label: plain(across), low: c, high: d }, y: { label: by === "cell" ? `σ_max, ${cells[state.cell]}` : plain(up[0]) + (near === null ? "" : `, lag ${near}`), low: a - pad, high: b + pad, log: up[0].startsWith("log10"), corridor },
     curves: drawn, at, pick: mark === "lag" ? setLag : null, tall: square ? 1 : 0.5,
-    under: square && (({ X, Y }) => `<ellipse cx="${X(0)}" cy="${Y(0)}" rx="${X(1) - X(0)}" ry="${Y(0) - Y(1)}" class="curve pale"/>`) });
+    under: corridor ? stripe : square && (({ X, Y }) => `<ellipse cx="${X(0)}" cy="${Y(0)}" rx="${X(1) - X(0)}" ry="${Y(0) - Y(1)}" class="curve pale"/>`) });
 };
 
 const FIGURES = {
@@ -246,7 +246,7 @@ const FIGURES = {
     let inside = word(W - 6, 14, "error enters here ↓", `${END} class="soft"`) + word(6, 14, "← gradient flows back", 'class="soft"');
     shown.forEach((back, k) => {
       const before = shown[k + 1];
-      const arrow = `M${X(back) - 11} 40H${X(before) + 15}m5 -4l-7 4l7 4`, look = at(before) > 0.5 ? "exploding" : "";
+      const arrow = `M${X(back) - 11} 40H${X(before) + 15}m5 -4l-7 4l7 4`, look = `${before <= state.lag ? "lit " : ""}${at(before) > 0.5 ? "exploding" : ""}`;
       if (before) inside += `<path d="${arrow}" class="arrow ${look}" opacity="${strength(before, 0.06)}"/>`;
       inside += line(X(back), 72, X(back), 54, "input");
       inside += `<g class="node" opacity="${strength(back, 0.25)}">${dot(X(back), 40, 9, "")}</g>`;
@@ -274,8 +274,8 @@ const FIGURES = {
     drawn.push({ name: "bound", xs: shown.lag, ys: shown.log10_bound, look: "bound" });
     chart(host, { curves: drawn, at: state.lag, pick: setLag, tall: 0.56,
       x: { label: "steps back in time", low: 0, high: shown.lag[shown.lag.length - 1] },
-      y: { label: "σ_max(∂h_T/∂h_T−ℓ)", low: Math.min(low, -4) * 1.06, high: Math.max(high, 4) * 1.06, log: true, corridor: true },
-      under: ({ X, Y, left, right, top, bottom }) => rect(left, Y(3), right - left, Y(-3) - Y(3), "corridor")
+      y: { label: "σ_max(∂h_T/∂h_T−ℓ)", low: Math.min(low, -4) * 1.06, high: Math.max(high, 4, -low / 10) * 1.06, log: true, corridor: true },
+      under: ({ X, Y, left, right, top, bottom }) => stripe({ Y, left, right })
         + line(left, Y(ISLAND.threshold), right, Y(ISLAND.threshold), "threshold")
         + (now.gap ? rect(X(now.mark[0]), top, Math.min(X(now.needed), right) - X(now.mark[0]), bottom - top, "gap") : ""),
       over({ X, Y, left, right, top, bottom }) {
@@ -288,10 +288,10 @@ const FIGURES = {
         }
         if (held) inside += word(needs - 6, bottom - 10, now.gap, `class="needs" ${END}`);
         if (!now.mark) return inside;
-        const [lag, text] = now.mark, x = X(lag), y = Y(shown.log10_median[lag - 1]), room = x - left > 7 * text.length;
+        const [lag, text] = now.mark, x = X(lag), y = Math.min(Y(shown.log10_median[lag - 1]), bottom), room = x - left > 7 * text.length;
         const falls = now.regime !== "exploding", down = bottom - (held ? 30 : 10), look = `class="name ${now.regime}"`;
-        if (falls && !room) inside += line(x, y, left + 40, down - 13, "leader") + word(left + 8, down, text, look);
-        else inside += word(x - 8, y + (falls ? 22 : -10), text, `${look} ${room ? END : ""}`);
+        if (falls && !room) inside += line(x, y, x, down - 10, "leader") + word(x + 6, down, text, look);
+        else inside += word(x + (falls ? -8 : 10), y + 22, text, `${look} ${falls ? END : ""}`);
         return inside + dot(x, y, 5, `crossing ${now.regime}`);
       } });
   },
@@ -313,17 +313,18 @@ const FIGURES = {
     const log = (at, row) => Math.log10(Math.abs(entries[(n - 1 - row) * n + at])) + offset, unit = (v) => Math.min(Math.floor((v / H) * n), n - 1);
     chart(host, { x: { label: `unit of h_T−${state.lag}`, low: 0, high: H }, y: { label: "unit of h_T, from below", low: 0, high: H }, tall: 0.8,
       under: (box) => rect(box.left, box.top, box.right - box.left, box.bottom - box.top, "paper") + raster(box, n, n, (at, row) => {
-        const size = log(at, row), over = Math.min(Math.max(size / DARKEST, 0), 1);
+        const size = log(at, row), over = Math.min(Math.max(size, 0), 1);
         return [...mixed(ink, LARGE, over).slice(0, 3), 255 * Math.min(Math.max(1 + size / FAINTEST, 0), 1)];
       }),
       read: (x, y) => `${entries[(n - 1 - unit(y)) * n + unit(x)] < 0 ? "−" : ""}${power(log(unit(x), unit(y)))}` });
   },
   saturation(host) {
-    const [steps, ...bins] = Object.values(TABLES.saturation), most = extent(bins)[1], T = steps.length;
+    const [steps, ...bins] = Object.values(TABLES.saturation), most = extent(bins)[1], n = steps.length, apart = (steps[1] || 2) - 1;
+    const at = (step) => Math.min(Math.max(Math.round((step - 1) / apart), 0), n - 1);
     const part = (up) => bins[Math.min(Math.floor(up * bins.length), bins.length - 1)];
-    chart(host, { x: { label: "step", low: 0.5, high: T + 0.5 }, y: { label: "slope, part of its ceiling", low: 0, high: 1 }, at: ISLAND.steps - state.lag,
-      under: (box) => raster(box, T, bins.length, (at, row) => [...LOST, (255 * bins[row][at]) / most]),
-      read: (x, y) => `step ${Math.round(x)}: ${short(100 * part(y)[Math.min(Math.max(Math.round(x), 1), T) - 1])} % of units` });
+    chart(host, { x: { label: "step", low: 1 - apart / 2, high: steps[n - 1] + apart / 2 }, y: { label: "slope, part of its ceiling", low: 0, high: 1 }, at: ISLAND.steps - state.lag,
+      under: (box) => raster(box, n, bins.length, (at, row) => [...LOST, (255 * bins[row][at]) / most]),
+      read: (x, y) => `step ${steps[at(x)]}: ${short(100 * part(y)[at(x)])} % of units` });
   },
   map(host) {
     const { later, earlier, log10_norm: log } = TABLES.map;
@@ -352,7 +353,7 @@ const FIGURES = {
     rows(host, { x: { label: "error / baseline (line: mean)", low: 0, high: extent(lines.map((each) => each.dots))[1] * 1.02 }, lines });
   },
   reach(host) {
-    const { network, steps, horizon, required_lag: needed, regime } = TABLES.reach;
+    const { network, steps, horizon, required_lag: needed, regime } = TABLES.cells;
     const keys = network.map((each, k) => `${each}, ${steps[k]} steps`);
     const lines = [...new Set(keys)].map((name) => {
       const of = [...keys.keys()].filter((k) => keys[k] === name), half = of.length >> 1;
@@ -369,7 +370,7 @@ const FIGURES = {
     const find = (a, b) => { const k = near(a, b); if (k !== undefined && of.cell[k] !== state.cell) set({ cell: of.cell[k] }); return k; };
     chart(host, { x: { ...x, low: -0.5, high: n - 0.5 }, y: { ...y, low: -0.5, high: m - 0.5 }, tall: 0.7,
       under: (box) => raster(box, n, m, (a, b) => near(a, b) === undefined ? null
-        : diverging(((of.rate_nats_per_step[near(a, b)] ?? -9) * DARKEST) / RATE_END)),
+        : diverging((of.rate_nats_per_step[near(a, b)] * DARKEST) / RATE_END)),
       over: ({ X, Y }) => of.cell.map((each, k) => each === state.cell
         ? rect(X(of.x[k] - 0.5), Y(of.y[k] + 0.5), X(1) - X(0), Y(0) - Y(1), "chosen") : "").join(""),
       read: (a, b) => { const k = find(a, b); return k === undefined ? "no result" : `${short(of.rate_nats_per_step[k])} nats per step`; } });
@@ -380,14 +381,14 @@ const FIGURES = {
   shares: curves("shares", { y: ["log10_share_recurrent_weights", "log10_share_input_weights", "log10_share_hidden_bias"], words: ["W", "U", "b"], mark: "lag" }),
   memory: curves("memory", { mark: "lag" }), sensitivity: curves("sensitivity", { y: ["norm"], mark: "lag" }),
   singular: curves("singular", { x: "rank", y: ["log10_singular_value"], by: "lag" }), values: curves("values", { x: "rank", y: ["log10_singular_value"], by: "lag" }),
-  lyapunov: curves("lyapunov", { x: "rank", y: ["exponent_nats_per_step"], dots: true }), profiles: curves("profiles", { x: "lag", y: ["log10_median"], by: "cell" }),
+  lyapunov: curves("lyapunov", { x: "rank", y: ["exponent_nats_per_step"], dots: true }), profiles: curves("profiles", { x: "lag", y: ["log10_median"], by: "cell", corridor: true }),
   eigenvalues: curves("eigenvalues", { x: "real", y: ["imaginary"], by: "of", dots: true, square: true }),
 };
 
 // ---- The lag, the address, the clicks --------------------------------------------------------
 const hosts = [...document.querySelectorAll("[data-figure]")];
 hosts.forEach((host, at) => { host.id = `chart-${at}`; });
-const longest = TABLES.profile ? extent([TABLES.profile.lag])[1] : 1;
+let longest = TABLES.profile ? extent([TABLES.profile.lag])[1] : 1;
 function draw() {
   for (const host of hosts) (FIGURES[host.dataset.figure] || curves(host.dataset.figure))(host);
 }
@@ -396,15 +397,17 @@ function set(changes) {
   Object.assign(state, changes);
   state.lag = Math.min(Math.max(Math.round(state.lag) || 1, 1), longest);
   if (!stages[state.stage]) state.stage = stages.length - 1;
+  if (!cells[state.cell]) state.cell = 0;
   draw();
+  const place = stages.length ? `#lag=${state.lag}&stage=${state.stage}` : cells.length ? `#cell=${state.cell}` : "";
+  if (place) history.replaceState(null, "", place);
   if (!stages.length) return;
   const { log10_median: median, log10_p05: low, log10_p95: high } = stageOf(TABLES.profile), at = state.lag - 1;
-  const said = `${state.lag} back: σ_max ${power(median[at])} (5–95 %: ${power(low[at])} to ${power(high[at])})`;
+  const said = `${state.lag} back: σ_max ${power(median[at])}${low[at] === high[at] ? "" : ` (5–95 %: ${power(low[at])} to ${power(high[at])})`}`;
   Object.assign(document.getElementById("lag"), { value: state.lag, max: longest, ariaValueText: said });
   document.getElementById("said").textContent = said;
   document.body.classList.toggle("earlier", state.stage < stages.length - 1); // Sentences are of the last stage.
   document.querySelectorAll("[name=stage]").forEach((each, k) => { each.checked = k === state.stage; });
-  history.replaceState(null, "", `#lag=${state.lag}&stage=${state.stage}`);
 }
 /** The numbers of a figure as CSV; a text that a spreadsheet would compute is quoted. */
 function csvOf(name) {
@@ -415,13 +418,13 @@ function csvOf(name) {
   return [Object.keys(table).join(","), ...lines, ""].join("\n");
 }
 const button = (text, after, act) => after.append(Object.assign(document.createElement("button"), { type: "button", textContent: text, onclick: act }));
-for (const pre of document.querySelectorAll("pre")) {
+for (const pre of document.querySelectorAll("pre:not(.still)")) {
   button("Copy", pre, (event) => navigator.clipboard.writeText(pre.firstChild.textContent)
     .then(() => { event.target.textContent = "Copied"; }, () => getSelection().selectAllChildren(pre.firstChild)));
 }
 for (const host of hosts) {
-  const name = { phase: "cells" }[host.dataset.figure] || host.dataset.figure;
-  if (TABLES[name]) button("CSV", host.parentNode.querySelector("figcaption"), () => Object.assign(document.createElement("a"), {
+  const name = { phase: "cells", reach: "cells" }[host.dataset.figure] || host.dataset.figure;
+  if (TABLES[name]) button(every[name] ? `CSV, 1 row in ${every[name]}` : "CSV", host.parentNode.querySelector("figcaption"), () => Object.assign(document.createElement("a"), {
     href: URL.createObjectURL(new Blob([csvOf(name)], { type: "text/csv" })), download: `${name}.csv` }).click());
 }
 document.body.classList.add("live");
@@ -431,10 +434,10 @@ if (stages.length) {
     <span role="radiogroup" aria-label="Stage">${stages.length > 1 ? tabs.join("") : ""}</span>`;
   document.getElementById("controls").oninput = ({ target }) => set({ [target.name || target.id]: +target.value });
 }
-const asked = () => mapped(Object.fromEntries(new URLSearchParams(location.hash.slice(1))), Number);
+const asked = () => Object.fromEntries([...new URLSearchParams(location.hash.slice(1))].filter(([name]) => name in state).map(([name, at]) => [name, +at]));
 const start = stages.length ? { lag: (stages[state.stage].mark || [longest])[0] } : {};
-set({ ...start, ...asked() });
-addEventListener("hashchange", () => set(location.hash.includes("lag=") ? asked() : {}));
+addEventListener("DOMContentLoaded", () => set({ ...start, ...asked() })); // After a lesson's own script.
+addEventListener("hashchange", () => set(asked()));
 addEventListener("resize", draw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 for (const [event, on] of [["beforeprint", true], ["afterprint", false]]) addEventListener(event, () => { document.body.classList.toggle("print", on); draw(); });

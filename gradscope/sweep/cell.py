@@ -217,5 +217,4 @@ def flatten(analysis: Analysis) -> dict[str, Any]:
 
 def curve_from_blob(blob: bytes) -> FloatArray:
     """Return a stored curve as an array."""
-    curve: FloatArray = np.frombuffer(blob, dtype="<f8").astype(np.float64)
-    return curve
+    return np.frombuffer(blob, dtype="<f8").astype(np.float64)

@@ -12,15 +12,9 @@ from gradscope.arrays import FloatArray
 from gradscope.diagnosis.mean_field import mean_field
 from gradscope.errors import GradscopeError
 from gradscope.names import ActivationName, CellName
+from gradscope.sweep import summary
 from gradscope.sweep.query import Rows
-from gradscope.sweep.summary import (
-    Axis,
-    GridOfValues,
-    cells_by,
-    done_by_network,
-    grid_of_values,
-    shared_settings,
-)
+from gradscope.sweep.summary import Axis, GridOfValues
 
 COVERED = {"updates": 0, "noise": 0.0, "load": None, "weights": None, "cell": CellName.ELMAN}
 """Settings as they must be: those of a drawn network, before training."""
@@ -34,7 +28,7 @@ def theory_grids(rows: Rows, shown: GridOfValues) -> dict[str, GridOfValues]:
     last lag, and the rate of the mean field, which is left out where no cell is covered or those
     of one place are not alike.
     """
-    bounds = grid_of_values(rows, shown.x.name, shown.y.name, "log10_bound")
+    bounds = summary.grid_of_values(rows, shown.x.name, shown.y.name, "log10_bound")
     few = [np.linspace(0, len(a.values) - 1, min(len(a.values), FEW)) for a in (shown.x, shown.y)]
     x, y = (
         Axis(axis.name, tuple(axis.values[round(at)] for at in places))
@@ -42,12 +36,12 @@ def theory_grids(rows: Rows, shown: GridOfValues) -> dict[str, GridOfValues]:
     )
     alike = all(each.endswith(" seeds") or each == "steps" for each in shown.mixed)
     fields, known = dict[str, FloatArray](), dict[str, float]()
-    for network, places in done_by_network(rows, {x.name, y.name}):
+    for network, places in summary.done_by_network(rows, {x.name, y.name}):
         fields[network] = np.full((len(y.values), len(x.values)), np.nan)
-        for (up, across), here in cells_by(rows, (y.name, x.name), places):
+        for (up, across), here in summary.cells_by(rows, (y.name, x.name), places):
             if alike and up in y.values and across in x.values:
                 one = Rows(rows.columns, (rows.values[here[0]],))
-                settings = {**shared_settings(one), "required_lag": None}
+                settings = {**summary.shared_settings(one), "required_lag": None}
                 key = str({**settings, "seed": None, "steps": None})
                 known[key] = known.get(key) or _mean_field_rate(settings)
                 fields[network][y.place(up), x.place(across)] = known[key]

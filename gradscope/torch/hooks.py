@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from math import hypot, isfinite
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Self
 
@@ -20,12 +21,14 @@ from torch import Tensor, nn
 
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.errors import SettingError
+from gradscope.report.figures.panels import picture_suffix
+from gradscope.report.files import write_whole
 from gradscope.torch import reading
 from gradscope.torch.cell_sequences import CellSequences
 from gradscope.torch.gradients import EagerHook, GradientNorms, Hook
 from gradscope.torch.reading import CELLS, Call, is_compiled, not_finite
 from gradscope.watch.journal import Journal, NonFinite, Quantity, Refusal, TimeBudget
-from gradscope.watch.page import Log, WatchLog, watch_report
+from gradscope.watch.page import Log, WatchLog, watch_picture, watch_report
 from gradscope.watch.schedule import Steps
 from gradscope.weights.layers.torch_names import unwrapped
 
@@ -100,6 +103,19 @@ class Watch:
         """Return what was recorded so far, as text."""
         self._guarded("the report", self._read)
         return watch_report(self.journal, log_error=self._log.error)
+
+    def loss(self, value: float | Tensor) -> None:
+        """Keep the loss of this training step, for the picture."""
+        number = float(value.detach() if isinstance(value, Tensor) else value)
+        self.journal.losses.append((self._steps.now, number))
+
+    def picture(self, path: str | Path) -> None:
+        """Draw what was recorded so far, as ``train`` does: the loss over the reach of each layer
+        by step; SettingError unless the file ends in .png, .svg or .pdf.
+        """
+        self._guarded("the report", self._read)
+        suffix = picture_suffix(Path(path))
+        write_whole(Path(path), watch_picture(self.journal, suffix), force=True)
 
     def close(self) -> None:
         """Remove every hook and write the report to the log; a second call does nothing."""

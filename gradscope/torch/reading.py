@@ -104,8 +104,7 @@ def cell_of(module: Any, arrays: Iterable[Tensor]) -> Cell:
 
 def to_array(tensor: Tensor) -> FloatArray:
     """Return a copy of a tensor in float64."""
-    array: FloatArray = np.array(tensor.detach().to("cpu", torch.float64).numpy())
-    return array
+    return np.array(tensor.detach().to("cpu", torch.float64).numpy())
 
 
 def cell_step(call: Call, count: int) -> CellStep:

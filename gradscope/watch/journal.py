@@ -6,7 +6,7 @@ where they must, those between fewer sequences. Where not even one is affordable
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
@@ -117,7 +117,8 @@ class Journal:
     """Everything a watch has recorded; ``tell`` is called with each event as it happens.
 
     ``steps`` counts the steps of the optimizer, or passes until one has ``optimized``; ``every`` so
-    many, a snapshot of each of ``n_modules`` is due. ``diagnoses`` has the last of every layer,
+    many, a snapshot of each of ``n_modules`` is due. ``losses`` has steps and their errors,
+    ``diagnoses`` has the last of every layer,
     ``trouble`` the first occurrence of what was not finite, ``looks`` the steps at which each
     module had a snapshot, ``_costs`` the seconds per sequence and lag in its last, ``_waiting`` the
     step and expected cost of those that did not fit.
@@ -138,6 +139,7 @@ class Journal:
     trouble_count: Counter[tuple[str, Quantity]] = field(default_factory=Counter)
     refused: list[NotWatched] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    losses: list[tuple[int, float]] = field(default_factory=list)
     _norms: list[tuple[int, float]] = field(default_factory=list)
     _costs: dict[str, float] = field(default_factory=dict)
     _waiting: dict[str, tuple[int, float]] = field(default_factory=dict)
@@ -192,6 +194,7 @@ class Journal:
         self.snapshots = [replace(each, step=1) for each in self.snapshots]
         self.alerts = [each._replace(step=1) for each in self.alerts]
         self.trouble = {key: each._replace(step=1) for key, each in self.trouble.items()}
+        self.losses = [(1, loss) for _, loss in self.losses[-1:]]
         self._norms.clear()
 
     def record(self, snapshots: Iterable[Snapshot]) -> None:
@@ -238,5 +241,10 @@ class Journal:
     @property
     def gradient_norms(self) -> tuple[IntArray, FloatArray]:
         """Training steps (N,) and the unclipped gradient norm at each (N,)."""
-        steps, norms = zip(*self._norms, strict=True) if self._norms else ((), ())
-        return np.array(steps, dtype=np.int64), np.array(norms, dtype=np.float64)
+        return columns_of(self._norms)
+
+
+def columns_of(pairs: Sequence[tuple[int, float]]) -> tuple[IntArray, FloatArray]:
+    """Return steps (N,) and the numbers at them (N,)."""
+    steps, numbers = zip(*pairs, strict=True) if pairs else ((), ())
+    return np.array(steps, dtype=np.int64), np.array(numbers, dtype=np.float64)

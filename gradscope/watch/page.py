@@ -13,9 +13,12 @@ from rich.text import Text
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.errors import OutputError
+from gradscope.learning.history import BEYOND
+from gradscope.report.figures import pages, style
+from gradscope.report.figures.time_panels import draw_course, draw_reach
 from gradscope.report.screen import Screen, printable
 from gradscope.report.terminal.table import bullets, table_of
-from gradscope.report.words.headline import REGIME_WORDS, headline
+from gradscope.report.words.headline import REGIME_WORDS, headline, look, reach
 from gradscope.report.words.numbers import count, level, number, pace, percent
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.watch.journal import (
@@ -27,6 +30,7 @@ from gradscope.watch.journal import (
     NonFinite,
     NotWatched,
     Refusal,
+    columns_of,
 )
 
 MAX_NAMED = 2
@@ -101,7 +105,37 @@ def _sentence(event: Event) -> str:
         end = f"will not be retried ({event.error}); training continues"
         return f"{place}: the measurement failed and {end}"
     regime = event.diagnosis.verdict.regime
-    return f"{place}: {event.before} → {regime}" if event.before else place
+    if event.before is None:
+        return place
+    return f"{place}: {REGIME_WORDS[event.before]} → {REGIME_WORDS[regime]}"
+
+
+def watch_picture(journal: Journal, suffix: str) -> bytes:
+    """Return the picture of a watch as the bytes of a ``.png``, ``.svg`` or ``.pdf``: the error by
+    training step (the unclipped gradient norm, where no loss was told) over the reach of each
+    layer; its title is the verdict on the layer that reaches least.
+    """
+    reaches: dict[str, list[tuple[int, int]]] = {}
+    seen = [(each, each.diagnosis.verdict) for each in journal.snapshots if each.diagnosis]
+    for each, verdict in seen:
+        reaches.setdefault(each.title, []).append((each.step, verdict.horizon or BEYOND))
+    last = {name: each.verdict for name, each in journal.diagnoses.items()}
+    title = _opening(journal)
+    if last:
+        least = min(last, key=lambda name: last[name].horizon or np.inf)
+        said = headline(last[least], journal.diagnoses[least].thresholds.vanishing)
+        title = f"{least}: {said}" if len(last) > 1 else said
+    figure = pages.new_page(title, _opening(journal) if last else "")
+    axes, told = figure.add_subplot(), bool(journal.losses)
+    steps, values = columns_of(journal.losses) if told else journal.gradient_norms
+    style.dress(axes, "training step", "error" if told else "gradient norm")
+    known = np.isfinite(values)
+    if known.any():
+        draw_course(axes, steps[known], values[known])
+    if seen:
+        far = max(verdict.max_lag for _, verdict in seen)
+        draw_reach(axes, {name: np.array(each) for name, each in reaches.items()}, far)
+    return pages.picture_bytes(figure, suffix, {}, pages.BY_HAND)
 
 
 def watch_report(journal: Journal, *, log_error: Exception | None = None, width: int = 100) -> str:
@@ -172,10 +206,10 @@ def _layers(journal: Journal, screen: Screen) -> Table:
         cells = ["not finite", *["–"] * 4]
         if seen:
             verdicts, last = (seen[0].verdict, seen[-1].verdict), seen[-1].verdict
-            words = ("writes nothing" if v.shut else REGIME_WORDS[v.regime] for v in verdicts)
+            words = (f"{look(each).symbol} {look(each).word}" for each in verdicts)
             # Lags beyond which nothing was measured depend on the time there was.
             lags = max(each.max_lag for each in verdicts)
-            horizons = [str(each.horizon or f">{lags}") for each in verdicts]
+            horizons = [reach(each.regime, each.horizon, lags) for each in verdicts]
             ends = np.sort(seen[-1].norms.log_norms[-1])  # NaN last
             cells = [
                 " → ".join(dict.fromkeys(words)),

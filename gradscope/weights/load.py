@@ -18,14 +18,9 @@ from gradscope.errors import WeightsError
 from gradscope.model.cells import WEIGHT_NAMES
 from gradscope.names import CellName, StateName
 from gradscope.weights.files.contents import TOO_LARGE, WeightFile, naming
-from gradscope.weights.layers import manual_names
+from gradscope.weights.layers import manual_names, recurrent_layer
 from gradscope.weights.layers.keras_names import keras_layers, keras_readouts
-from gradscope.weights.layers.recurrent_layer import (
-    FoundNetwork,
-    Readout,
-    RecurrentLayer,
-    as_vector,
-)
+from gradscope.weights.layers.recurrent_layer import FoundNetwork, Readout, RecurrentLayer
 from gradscope.weights.layers.torch_names import torch_layers, torch_readouts
 from gradscope.weights.readers import read_file
 
@@ -86,7 +81,7 @@ def named_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
             name="W_rec",
             input_weights=file.arrays["W_in"],
             recurrent_weights=file.arrays["W_rec"],
-            input_bias=as_vector(file.arrays["b_rec"]),
+            input_bias=recurrent_layer.as_vector(file.arrays["b_rec"]),
             **{"leak": None, **file.time_scales(file.arrays["b_rec"].size)},
             state=StateName.PRE,
             inferred=("state",),
@@ -106,7 +101,7 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
     recurrent, leaks = file.arrays["recurrent_weights"], leak if isinstance(leak, list) else [leak]
     fits = len(leaks) in (1, len(recurrent)) and all(type(n) in (int, float) for n in leaks)
     leak = (leaks[0] if len(leaks) == 1 else tuple(leaks)) if said and fits else None
-    second = as_vector(file.arrays.get("candidate_bias"))
+    second = recurrent_layer.as_vector(file.arrays.get("candidate_bias"))
     inferred: dict[str, Any] = {}
     if not said:
         inferred = {"initial_state": _first_state(file), **file.time_scales(len(recurrent))}
@@ -118,7 +113,7 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
         name="run",
         input_weights=file.arrays["input_weights"],
         recurrent_weights=recurrent,
-        input_bias=as_vector(file.arrays.get("hidden_bias")),
+        input_bias=recurrent_layer.as_vector(file.arrays.get("hidden_bias")),
         recurrent_bias=second,
         activation=activation if isinstance(activation, str) else None,
         gate_activation=None if cell is CellName.ELMAN else str(gates),
@@ -133,7 +128,7 @@ def _first_state(file: WeightFile) -> FloatArray | None:
     names = file.first_states
     if len(names) > 1:
         raise WeightsError(f"it has {listed((*names,))} as h_0; keep one of them")
-    return as_vector(file.arrays[names[0]]) if names else None
+    return recurrent_layer.as_vector(file.arrays[names[0]]) if names else None
 
 
 def named_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:
@@ -143,4 +138,4 @@ def named_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterat
         weights_name, bias_name = names[layer.name]
         weights, bias = file.arrays.get(weights_name), file.arrays.get(bias_name)
         if weights is not None and weights.shape[1:] == (layer.hidden_size,):
-            yield Readout(weights_name, weights, as_vector(bias))
+            yield Readout(weights_name, weights, recurrent_layer.as_vector(bias))

@@ -22,8 +22,8 @@ from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.chain import DenseChain, ElmanChain
 from gradscope.jacobians.lag_norms import lag_norms
 from gradscope.jacobians.lyapunov import lyapunov_exponents
+from gradscope.jacobians.reference import central_differences
 from gradscope.learning.bptt import backpropagate
-from gradscope.learning.differences import central_differences
 from gradscope.model.activations import IDENTITY
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import unroll

@@ -11,9 +11,9 @@ from gradscope.analysis.network import Streams
 from gradscope.analysis.prepare import prepare, resolve
 from gradscope.analysis.results import Analysis
 from gradscope.analysis.settings import Settings
-from gradscope.data.problem import task_problem
+from gradscope.data.tasks import make_task
 from gradscope.errors import SettingError
-from gradscope.learning.differences import loss
+from gradscope.jacobians.reference import loss
 from gradscope.learning.history import History
 from gradscope.names import TaskName
 from gradscope.report.documents.analysis import analysis_document
@@ -53,7 +53,7 @@ def test_a_network_may_be_flossed_without_training() -> None:
 
 
 def test_flossing_leaves_the_training_batches_as_they_are() -> None:
-    batch = task_problem(TaskName.RECALL, 20, 5).draw(Streams.from_seed(0).training, SMALL["batch"])
+    batch = make_task(TaskName.RECALL, 20, 5).draw(Streams.from_seed(0).training, SMALL["batch"])
     flossed = ran(floss=2, updates=0).params
 
     history = training(ran(floss=2, updates=1))

@@ -9,10 +9,9 @@ from gradscope.arrays import FloatArray
 from gradscope.data.batch import Targets
 from gradscope.jacobians.chain import Chain, ElmanChain, elman_chain
 from gradscope.jacobians.lag_norms import lag_norms
-from gradscope.jacobians.reference import product_transport
+from gradscope.jacobians.reference import product_transport, relative_deviation
 from gradscope.jacobians.shares import gradient_shares
 from gradscope.learning.bptt import backpropagate
-from gradscope.learning.differences import relative_deviation
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import InitializerName

@@ -319,6 +319,7 @@ def test_extreme_nets_are_answered_in_finite_numbers_without_a_warning(
         (("--panel", "training", "--updates", "0"), "nothing was trained; give --updates N"),
         (("--panel", "theory", "--cell", "gru"), "no theory applies to this cell"),
         (("run.npz", "--panel", "gradient"), "give --readout NAME and --targets FILE"),
+        (("--sheet", "--width", "single"), "--width is single"),
     ],
 )
 def test_a_panel_that_would_be_empty_is_refused(

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import resource
 import subprocess
 from collections.abc import Callable
@@ -91,6 +92,44 @@ def test_bptt_shows_every_term_with_every_factor_and_the_general_formula(call: R
         assert f"\n  ∂E_3/∂{weights} = [" in page
         assert f"BPTT's sweep,   ∂E/∂{weights} = [" in page
     assert "∂E/∂W = Σ_t ∂E_t/∂W = Σ_t Σ_k≤t" in page
+
+
+def test_bptt_opens_with_the_net_over_time_and_the_weight_of_each_path(call: Run) -> None:
+    lines = call("explain", "bptt").stdout.splitlines()
+    document = json.loads(call("explain", "bptt", "--json").stdout)
+
+    states = next(line for line in lines if line.strip().startswith("states"))
+    assert re.findall(r"[hE]_\d", states) == ["h_0", "h_1", "h_2", "h_3", "E_3"]
+    assert lines.index(states) < 6
+    (weights,) = (line for line in lines if line.startswith("  weight  "))
+    shown = [int(each) for each in re.findall(r"(\d+) %", weights)]
+    parts = [term["part_of_gradient"] for term in document["steps"][-1]["terms"]]
+    assert shown == [round(100 * part) for part in parts[::-1]] == [0, 9, 91]
+    # Each number stands below its state.
+    assert [weights[states.index(f"h_{k}")] for k in (1, 2, 3)] == ["0", "9", "9"]
+
+
+@pytest.mark.parametrize("lesson", ["backprop", "bptt", "vanishing"])
+def test_a_lesson_is_drawn_and_says_how_to_draw_it_again(
+    call: Run, lesson: str, tmp_path: Path
+) -> None:
+    files = {"--png": "l.png", "--svg": "l.svg", "--pdf": "l.pdf", "--html": "l.html"}
+    steps = () if lesson == "backprop" else ("--steps", "4")
+    asked = ("explain", lesson, *steps, *(word for pair in files.items() for word in pair))
+    done = call(*asked)
+
+    assert (done.returncode, done.stderr.count("wrote ")) == (0, 4)
+    assert done.stdout == call("explain", lesson, *steps).stdout
+    for name in files.values():
+        again = call("rerun", name)
+        assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+        command = again.stderr.split("is run again by: gradscope ")[1].split()
+        assert command[:2] == ["explain", lesson]
+        assert call(*command, "--json").stdout == call("explain", lesson, *steps, "--json").stdout
+    refused = call(*asked)
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+    assert call(*asked, "--force").returncode == 0
+    assert len(list(tmp_path.glob("l.*"))) == 4
 
 
 def test_bptt_in_json_multiplies_out(call: Run) -> None:
@@ -222,6 +261,10 @@ def test_of_a_document_the_saved_run_is_asked_for(call: Run, saved: Path) -> Non
         (("verdict",), "Missing argument 'RUN'"),
         (("verdict", "nowhere.npz"), "nowhere.npz does not exist"),
         (("lag", "--format", "word"), "word"),
+        (("store", "--html", "store.html"), "No such option: --html"),
+        (("lag", "--png", "lag.png"), "No such option: --png"),
+        (("bptt", "--png", "net.txt"), "the picture net.txt ends in .txt"),
+        (("bptt", "--html", "a", "--png", "a.png", "-o", "a.png"), "named for two outputs"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

@@ -106,7 +106,9 @@ def test_an_odd_name_stands_on_the_page_as_it_is(run: Run, tmp_path: Path) -> No
     rows = "\n".join(f"{0.5 * (k % 7) - k % 3}" for k in range(40))
     (tmp_path / "s.csv").write_text(f'"[bold]x[/bold]\n\x1b[31my"\n{rows}')
 
-    page = run("analyze", "--data", "s.csv", "--steps", "4", "--updates", "0", "--hidden", "3")
+    page = run(
+        "analyze", "--data", "s.csv", "--steps", "4", "--updates", "0", "--hidden", "3", "--full"
+    )
 
     text = " ".join(page.stdout.split())
     assert "predict the next value of [bold]x[/bold]\\n\\x1b[31my (s.csv)" in text

@@ -129,6 +129,30 @@ def test_a_panel_alone_is_made_again_as_that_panel(
     assert again.read_bytes() == first.read_bytes()
 
 
+@pytest.mark.parametrize("command", ["compare", "spectrum"])
+def test_a_picture_of_one_column_is_made_again_as_wide(
+    call: Run, tmp_path: Path, command: str
+) -> None:
+    narrow = ("--width", "single", "--png", "narrow.png")
+    words = ("--hidden", "3", "--steps", "5", "--updates", "0")
+    assert call(command, *words, *narrow).returncode == 0
+
+    assert call("rerun", "narrow.png", "--png", "again.png").returncode == 0
+
+    again, first = ((tmp_path / f"{name}.png").read_bytes() for name in ("again", "narrow"))
+    assert again == first
+    assert int.from_bytes(first[16:20], "big") == 1050
+
+
+@pytest.mark.parametrize("command", ["compare", "forecast", "try", "rerun narrow.png"])
+def test_a_panel_is_refused_where_there_is_one_picture(call: Run, command: str) -> None:
+    done = call(*command.split(), "--panel", "hero", "--png", "one.png")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "--panel is hero" in done.stderr
+
+
 @pytest.fixture
 def sweep(call: Run, tmp_path: Path) -> Path:
     """Return the store of a sweep, named as a person names it: from the folder they are in."""
@@ -207,8 +231,31 @@ def test_show_config_tells_what_a_picture_of_a_sweep_shows(call: Run, sweep: Pat
     assert "steps = 4\n" in said
 
 
-@pytest.mark.parametrize("option", ["--html", "--save"])
-@pytest.mark.parametrize("made", ["report", "inspect"])
+PAGES = {
+    "analyze": (),
+    "train": (),
+    "spectrum": ("--updates", "0"),
+    "compare": ("--steps", "5,6", "--seeds", "2"),
+}
+
+
+@pytest.mark.parametrize("command", [*PAGES, "report"])
+def test_a_page_is_made_again_byte_for_byte(
+    call: Run, sweep: Path, small: tuple[str, ...], command: str
+) -> None:
+    made_by = ("s.db", *LOOKS["turned"]) if command == "report" else (*small, *PAGES[command])
+    first, again = (sweep.with_name(f"{name}.html") for name in ("first", "again"))
+    assert call(command, *made_by, "--html", first.name).returncode == 0
+
+    done = call("rerun", first.name, "--html", again.name)
+
+    assert done.returncode == 0
+    assert again.read_bytes() == first.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("made", "option"), [("report", "--save"), ("inspect", "--save"), ("inspect", "--html")]
+)
 def test_what_only_an_analysis_has_is_refused_for_what_was_drawn_from_a_file(
     call: Run, sweep: Path, small: tuple[str, ...], made: str, option: str
 ) -> None:

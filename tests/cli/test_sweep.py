@@ -78,7 +78,7 @@ def test_a_report_has_the_exponents_that_were_measured_and_draws_one_setting_ove
     (plain, _) = json.loads(run("report", "plain.db", "--json").stdout)["groups"]
     refused = run("report", "plain.db", "--value", "lyapunov")
 
-    shown = [float(line.split()[-1].replace("−", "-")) for line in done.stdout.split("\n")[3:5]]
+    shown = [float(line.split()[-1].replace("−", "-")) for line in done.stdout.split("\n")[4:6]]
     exponents = [group["lyapunov_exponent"] for group in groups]
     assert shown == pytest.approx(exponents, rel=5e-3)
     assert plain["lyapunov_exponent"] is None

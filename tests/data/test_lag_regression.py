@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from gradscope.arrays import FloatArray
-from gradscope.data.lag_regression import lag_errors, memoryless_error, rewarded_lag
-from gradscope.data.series import prepare_series
+from gradscope.data.series import lag_errors, memoryless_error, prepare_series, rewarded_lag
 from gradscope.data.table import Table
 from tests.present import present
 

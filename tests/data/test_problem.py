@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradscope.data.lag_regression import MAX_HELD_OUT
-from gradscope.data.problem import series_problem, task_problem
+from gradscope.data.problem import series_problem
+from gradscope.data.series import MAX_HELD_OUT
 from gradscope.data.table import Table, read_table
 from gradscope.data.tasks import make_task
 from gradscope.names import ErrorName, TaskName
@@ -14,7 +14,7 @@ from tests.present import present
 
 
 def test_a_task_draws_what_it_is_examined_and_validated_on_like_its_batches() -> None:
-    problem, task = task_problem(TaskName.RECALL, 9, 4), make_task(TaskName.RECALL, 9, 4)
+    problem, task = make_task(TaskName.RECALL, 9, 4), make_task(TaskName.RECALL, 9, 4)
     expected = task.draw(np.random.default_rng(1), 5)
 
     for draw in (problem.draw, problem.examine, problem.validate):
@@ -84,7 +84,7 @@ def test_a_series_is_examined_on_the_same_windows_whatever_the_seed(ramp: Path) 
 
 
 def test_fresh_sequences_of_a_task_follow_the_examined_ones() -> None:
-    problem, task = task_problem(TaskName.SINE, 9), make_task(TaskName.SINE, 9)
+    problem, task = make_task(TaskName.SINE, 9), make_task(TaskName.SINE, 9)
     batch = problem.examine(np.random.default_rng(1), 5)
 
     found = problem.follow(np.random.default_rng(2), batch, 20)

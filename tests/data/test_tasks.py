@@ -7,8 +7,9 @@ import pytest
 
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
-from gradscope.data.lag_regression import memoryless_error
-from gradscope.data.tasks import TASKS, Task, make_task
+from gradscope.data.problem import Problem
+from gradscope.data.series import memoryless_error
+from gradscope.data.tasks import TASKS, make_task
 from gradscope.errors import SettingError
 from gradscope.learning.losses import error_per_step
 from gradscope.names import ErrorName, TaskName
@@ -314,7 +315,7 @@ def fewest_steps(name: TaskName) -> int:
     return TASKS[name][0] if name in TASKS else 1
 
 
-def shortest(name: TaskName) -> Task:
+def shortest(name: TaskName) -> Problem:
     return make_task(name, fewest_steps(name))
 
 

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from gradscope.arrays import FloatArray
-from gradscope.diagnosis.mean_field import leaky_field, mean_field, stationary_field
-from gradscope.diagnosis.theory import ObjectionCode, TheoryName, newman_exponents, predictions
-from gradscope.diagnosis.wide_network import expected_exponents, wide_exponents
+from gradscope.diagnosis.mean_field import leaky_field, mean_field, stationary_field, wide_exponents
+from gradscope.diagnosis.theory import (
+    ObjectionCode,
+    TheoryName,
+    expected_exponents,
+    newman_exponents,
+    predictions,
+)
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lyapunov import LyapunovSpectrum, lyapunov_exponents
 from gradscope.model.activations import RELU, TANH

@@ -155,6 +155,28 @@ def test_the_terms_of_one_lag_are_that_lags_share_of_the_gradient() -> None:
         assert norm == pytest.approx(shares.norms["recurrent_weights"][lag], rel=1e-12, abs=1e-15)
 
 
+@pytest.mark.parametrize(("activation", "steps"), list(product(ORACLE, (1, 3, 8))))
+def test_the_weights_of_the_paths_are_parts_of_the_derivative(
+    activation: ActivationName, steps: int
+) -> None:
+    for step in draw_bptt_lesson(steps, 3, activation, seed=steps).steps:
+        whole = np.concatenate([step.gradients[name].ravel() for name in "WU"])
+        for term, weight in zip(step.terms, step.weights, strict=True):
+            along = np.concatenate([term.share[name].ravel() for name in "WU"]) @ whole
+            assert weight == pytest.approx(along / (whole @ whole), abs=1e-12)
+        assert step.weights.sum() == pytest.approx(1.0, abs=1e-12)
+
+
+def test_paths_of_a_net_that_is_dead_weigh_nothing() -> None:
+    # One unit that is at or below 0 from the second step on: nothing is to be divided.
+    lesson = draw_bptt_lesson(3, 1, ActivationName.RELU, seed=0)
+
+    for step in lesson.steps:
+        total = sum(float(np.abs(step.gradients[name]).sum()) for name in "WU")
+        assert step.weights.sum() == pytest.approx(float(total > 0.0))
+    assert any(not step.weights.any() for step in lesson.steps)
+
+
 @pytest.mark.parametrize(("steps", "hidden"), [(0, 2), (9, 2), (3, 0), (3, 5)])
 def test_a_lesson_that_does_not_fit_a_page_is_refused(steps: int, hidden: int) -> None:
     with pytest.raises(SettingError, match=r"choose 1 to [84]"):

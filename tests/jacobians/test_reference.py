@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from gradscope.jacobians.reference import difference_transport, product_transport
-from gradscope.learning.differences import relative_deviation
+from gradscope.jacobians.reference import (
+    difference_transport,
+    product_transport,
+    relative_deviation,
+)
 from gradscope.model.activations import IDENTITY
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize

@@ -15,7 +15,6 @@ from gradscope.jacobians.shares import GradientShares, gradient_shares
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import step_errors
 from gradscope.model.activations import IDENTITY, TANH, Activation
-from gradscope.model.cells import CellTrajectory
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import Trajectory, unroll
@@ -57,7 +56,7 @@ def _given_slopes(pre_activations: FloatArray, activation: Activation = TANH) ->
     still = np.zeros((n_steps, n_sequences, 1))
     hidden = np.zeros((n_steps + 1, n_sequences, 1))
     given = pre_activations[:, :, None]
-    trajectory = Trajectory(CellTrajectory(still, hidden, hidden, given, given), still, activation)
+    trajectory = Trajectory(still, hidden, hidden, given, given, still, activation)
     at_end = np.arange(n_steps) == n_steps - 1
     return params, trajectory, Targets(np.full((n_steps, n_sequences, 1), -0.5), at_end)
 
@@ -229,10 +228,7 @@ def test_one_step_has_one_share_which_is_the_gradient() -> None:
 def test_slopes_that_are_not_finite_are_refused() -> None:
     params, trajectory, targets = _case(n_steps=3)
     unknown = np.full_like(trajectory.pre_activations, np.nan)
-    cell_trajectory = replace(
-        trajectory.cell_trajectory, pre_activations=unknown, candidates=unknown
-    )
-    broken = replace(trajectory, cell_trajectory=cell_trajectory)
+    broken = replace(trajectory, pre_activations=unknown, candidates=unknown)
 
     with pytest.raises(ShapeError, match="finite"):
         gradient_shares(params, broken, targets)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gradscope.data.batch import Batch, Targets
+from gradscope.jacobians.reference import central_differences, loss, relative_deviation
 from gradscope.learning.bptt import backpropagate
-from gradscope.learning.differences import central_differences, loss, relative_deviation
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll

@@ -12,9 +12,9 @@ from gradscope.data.batch import Batch
 from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lyapunov import lyapunov_exponents
-from gradscope.learning.flossing import exponents_by_qr, flossing_gradient
 from gradscope.learning.history import Stop
 from gradscope.learning.optimizers import adam, sgd
+from gradscope.learning.penalties import exponents_by_qr, flossing_gradient
 from gradscope.learning.training import Limits, Trained, train
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.cells import Cell

@@ -9,8 +9,8 @@ import pytest
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
 from gradscope.learning.bptt import Gradients, backpropagate
-from gradscope.learning.omega import with_omega
 from gradscope.learning.optimizers import sgd
+from gradscope.learning.penalties import with_omega
 from gradscope.learning.training import Limits, train
 from gradscope.model.cells import Cell, Linearization
 from gradscope.model.elman import ElmanParameters

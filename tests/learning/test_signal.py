@@ -5,7 +5,7 @@ import pytest
 
 from gradscope.data.batch import Batch, Targets
 from gradscope.data.tasks import make_task
-from gradscope.learning.signal import signal_to_noise
+from gradscope.learning.readout import signal_to_noise
 from gradscope.model.initializers import initialize
 from gradscope.names import ActivationName, TaskName
 

@@ -19,7 +19,7 @@ import gradscope
 from gradscope.analysis.archive import archive_bytes
 from gradscope.analysis.details import first_sequences
 from gradscope.analysis.imported.resolve import settings_of_weights
-from gradscope.analysis.results import Analysis
+from gradscope.analysis.results import Analysis, Comparison
 from gradscope.arrays import LN_10, plain
 from gradscope.diagnosis.growth import terms_of
 from gradscope.jacobians.cell_chain import cell_chain
@@ -27,7 +27,7 @@ from gradscope.names import ExecutorName
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.html import analysis_html, comparison_html, store_html
 from gradscope.report.provenance.records import read_provenance
-from gradscope.report.words.headline import answer
+from gradscope.report.words.headline import answer, look
 from gradscope.sweep.executors import Workers
 from gradscope.sweep.query import read_rows
 from gradscope.sweep.run import run_sweep
@@ -180,8 +180,6 @@ def read(report: str) -> _Reader:
 
 def unpacked(column: Any) -> list[Any]:
     """Return a column as a list."""
-    if isinstance(column, list):
-        return column
     if "words" in column:
         return [column["words"][int(at)] for at in unpacked(column["at"])]
     ((kind, text),) = column.items()
@@ -193,8 +191,11 @@ def test_the_verdict_is_the_title_and_the_only_first_heading(
     analysis: Analysis, report: str
 ) -> None:
     said = answer(analysis).replace("'", "&#x27;")
+    symbol = (
+        f'<span class="{analysis.last.verdict.regime}">{look(analysis.last.verdict).symbol}</span>'
+    )
 
-    assert re.search(r"<h1>(.*?)</h1>", report, re.DOTALL)[1] == said  # type: ignore[index]
+    assert re.search(r"<h1>(.*?)</h1>", report, re.DOTALL)[1] == f"{symbol} {said}"  # type: ignore[index]
     assert len(read(report).of("h1")) == 1
     assert report.index("<h1>") < report.index('id="profile"') < report.index('id="why"')
 
@@ -244,8 +245,9 @@ def test_a_gated_cell_has_its_own_causes_and_singular_values_for_a_matrix(cell: 
     terms = terms_of(analysis.last.causes)
     assert "direct" in terms
     assert list(tables["causes"]) == ["stage", *(f"{n}_nats_per_step" for n in (*terms, "total"))]
-    added = sum(tables["causes"][f"{name}_nats_per_step"][0] for name in terms)
-    assert added == pytest.approx(tables["causes"]["total_nats_per_step"][0], abs=1e-9)
+    rates = {name: unpacked(column)[0] for name, column in tables["causes"].items()}
+    added = sum(rates[f"{name}_nats_per_step"] for name in terms)
+    assert added == pytest.approx(rates["total_nats_per_step"], abs=1e-6)
     found = {name: unpacked(column) for name, column in tables["values"].items()}
     pairs = zip(found["log10_singular_value"], found["rank"], strict=True)
     largest = [value for value, rank in pairs if rank == 1]
@@ -291,6 +293,19 @@ def test_the_report_carries_its_settings(analysis: Analysis, report: str, tmp_pa
 
 def test_the_same_analysis_gives_the_same_report(analysis: Analysis, report: str) -> None:
     assert analysis_html(analysis) == report
+
+
+def test_a_browser_shows_every_kind_of_analysis(
+    analyses: dict[str, Analysis], tmp_path: Path
+) -> None:
+    pages = {kind: (360, analysis_html(each), LOOK) for kind, each in analyses.items()}
+    pages["all"] = (360, comparison_html(Comparison(tuple(analyses.values()))), LOOK)
+
+    found = shown(pages, tmp_path)
+
+    assert max(each["needed"] for each in found.values()) <= 360
+    for name, (_, page, _) in pages.items():
+        assert found[name]["drawn"] == page.count("data-figure=")
 
 
 @pytest.mark.parametrize("dark", [(), ("--force-dark-mode",)])
@@ -406,7 +421,8 @@ POINT = """(() => {
     drawn.dispatchEvent(new PointerEvent("pointermove", at));
   }
   const drawn = hosts.filter((host) => host.querySelector("svg")).length;
-  return { first, then: state.cell, changed: before !== curve(), drawn, hosts: hosts.length };
+  const held = { then: state.cell, hash: location.hash };
+  return { first, ...held, changed: before !== curve(), drawn, hosts: hosts.length };
 })()"""
 
 
@@ -430,5 +446,6 @@ def test_pages_of_many_networks_show_the_profile_of_the_one_pointed_at(tmp_path:
     assert [found[each]["drawn"] for each in pages] == [found[each]["hosts"] for each in pages]
     assert (found["compared"]["first"], found["compared"]["then"]) == (0, 2)
     assert found["stored"]["then"] == 5
+    assert [found[each]["hash"] for each in pages] == ["#cell=2", "#cell=5"]
     assert all(each["changed"] for each in found.values())
     assert read_provenance(tmp_path / "compared.html")["settings"]["hidden"] == 4

@@ -67,11 +67,9 @@ def test_a_changed_verdict_is_told_once() -> None:
     (alert,) = watching.journal.alerts
     assert (alert.step, alert.before, alert.title) == (5, Regime.VANISHING, "rnn")
     assert present(alert.diagnosis).verdict.regime is Regime.EXPLODING
-    told = [line for line in lines if "vanishing → exploding" in line.splitlines()[0]]
+    told = [line for line in lines if "vanishes → explodes" in line.splitlines()[0]]
     assert len(told) == 1
-    assert told[0].startswith(
-        "gradscope: step 5, rnn: vanishing → exploding. The gradient explodes"
-    )
+    assert told[0].startswith("gradscope: step 5, rnn: vanishes → explodes. The gradient explodes")
     assert [snapshot.step for snapshot in watching.journal.snapshots] == [1, 3, 5, 7]
 
 
@@ -546,3 +544,37 @@ def test_without_pytorch_the_import_says_how_to_install_it() -> None:
     assert done.returncode == 1
     assert "ImportError: the live hook needs PyTorch" in done.stderr
     assert "pip install '.[torch]'" in done.stderr
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_picture_has_the_loss_or_else_the_norm_over_the_reach(
+    tmp_path: Path, told: bool
+) -> None:
+    from gradscope.torch import watch
+
+    net = model("GRU", num_layers=2)
+    with watch(net, every=2, share=None) as watching:
+        for step in range(5):
+            train_step(net, batch())
+            if told:
+                watching.loss(torch.tensor(2.0 - 0.1 * step, requires_grad=True))
+
+    watching.picture(tmp_path / "watch.svg")
+
+    content = (tmp_path / "watch.svg").read_text("utf-8")
+    assert (">error<" in content, ">gradient norm<" in content) == (told, not told)
+    assert ">reach<" in content
+    assert len(watching.journal.losses) == 5 * told
+    with pytest.raises(SettingError):
+        watching.picture(tmp_path / "watch.jpg")
+
+
+def test_a_watch_that_saw_nothing_has_a_picture_too(tmp_path: Path) -> None:
+    from gradscope.torch import watch
+
+    with watch(model()) as watching:
+        pass
+
+    watching.picture(tmp_path / "nothing.png")
+
+    assert (tmp_path / "nothing.png").stat().st_size > 1000

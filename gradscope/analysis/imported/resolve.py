@@ -19,13 +19,8 @@ from gradscope.data.columns import listed, quoted
 from gradscope.data.recordings import Layout, Recording
 from gradscope.errors import DataError, SettingError, WeightsError
 from gradscope.model.cells import Cell
-from gradscope.weights.layers.recurrent_layer import (
-    ASKED,
-    Direction,
-    FoundNetwork,
-    Readout,
-    RecurrentLayer,
-)
+from gradscope.weights.layers import recurrent_layer
+from gradscope.weights.layers.recurrent_layer import ASKED, FoundNetwork, Readout, RecurrentLayer
 from gradscope.weights.layers.to_cell import CellSpec, cell_of, choose_layer, resolve_spec
 from gradscope.weights.load import load_weights
 
@@ -208,7 +203,9 @@ def _readout(settings: Settings, found: FoundNetwork, studied: RecurrentLayer) -
         fault = f"{quoted(asked)} is no one linear layer that fits a state in {weights}"
         raise WeightsError(f"--readout {fault}; {there}")
     beside = [each for each in found.layers if each.stack == studied.stack]
-    last = max((each.layer, each.direction is Direction.BACKWARD) for each in beside)
+    last = max(
+        (each.layer, each.direction is recurrent_layer.Direction.BACKWARD) for each in beside
+    )
     readout, units = found.readouts[names.index(fitting[0])], studied.hidden_size
     if last > (studied.layer, False) or readout.output_weights.shape[1] != units:
         fault = f"{quoted(asked)} does not read the {units} units of {quoted(studied.title)} alone"

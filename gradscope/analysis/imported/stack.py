@@ -12,8 +12,8 @@ from gradscope.analysis.stage import EvaluationBatch, first_overflow, judged
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.data.columns import quoted
-from gradscope.data.lag_regression import memoryless_error
 from gradscope.data.recordings import Layout, Recording, read_targets
+from gradscope.data.series import memoryless_error
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell

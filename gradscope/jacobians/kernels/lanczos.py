@@ -75,8 +75,7 @@ def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int
 def _exact(rows: FloatArray) -> FloatArray:
     """Return σ_max (n,) from all the eigenvalues of R Rᵀ."""
     largest = np.linalg.eigvalsh(rows @ rows.swapaxes(1, 2))[:, -1]
-    sigma: FloatArray = np.sqrt(np.maximum(largest, 0.0))
-    return sigma
+    return np.asarray(np.sqrt(np.maximum(largest, 0.0)))
 
 
 class _Krylov:
@@ -129,8 +128,7 @@ class _Krylov:
         fresh = np.broadcast_to(self._rng.standard_normal(n_rows), (count, 1, n_rows))
         for _ in range(2):
             fresh = fresh - (fresh @ known.swapaxes(1, 2)) @ known
-        unit: FloatArray = fresh / np.linalg.norm(fresh, axis=2, keepdims=True)
-        return unit
+        return np.asarray(fresh / np.linalg.norm(fresh, axis=2, keepdims=True))
 
     def leading_value(self) -> tuple[FloatArray, FloatArray]:
         """Return the square root (n,) of the largest Ritz value and its relative error (n,)."""

@@ -27,16 +27,6 @@ SHORTEST = EPSILON**6
 """Vectors between this and its inverse, 1e±94, can be squared; beyond, blocks are shortened."""
 
 
-def _next_interval(condition: float, span: int) -> int:
-    """Return how many steps the next block may take if its condition grows as this one's did."""
-    if not np.isfinite(condition):
-        return max(1, span // 2)
-    # condition ≈ exp(rate · span), so MAX_CONDITION is reached after log(MAX_CONDITION)/rate steps.
-    allowed = PRUDENCE * np.log(MAX_CONDITION) * span / max(np.log(condition), EPSILON)
-    most = span - 1 if condition > MAX_CONDITION else 2 * span
-    return max(1, int(min(allowed, most)))
-
-
 class Frame:
     """Orthonormal vectors of every sequence: ``vectors`` (B,count,S), one a row, the dead ones zero
     and last. ``slots`` (B,count) says whose log|R_ii| each of them records; ``doubt`` (B,count)
@@ -88,7 +78,10 @@ class Frame:
             pivots = np.abs(np.diagonal(upper, axis1=1, axis2=2))
             condition = self._condition(lengths, pivots)
         worst = float(np.max(condition))
-        self._interval = _next_interval(worst, span)
+        # worst ≈ exp(rate · span), so MAX_CONDITION is reached after log(MAX_CONDITION)/rate steps.
+        allowed = PRUDENCE * np.log(MAX_CONDITION) * span / max(np.log(worst), EPSILON)
+        most = span - 1 if worst > MAX_CONDITION else 2 * span
+        self._interval = max(1, int(min(allowed, most)) if np.isfinite(worst) else span // 2)
         if worst > MAX_CONDITION and span > 1:
             return None
         logs = np.full(self.slots.shape, -np.inf)

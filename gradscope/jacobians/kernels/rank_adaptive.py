@@ -168,8 +168,7 @@ def truncation_error(probes: FloatArray, sigma: FloatArray) -> FloatArray:
     lengths = np.sqrt(np.einsum("...s,...s->...", probes, probes).max(axis=-1))
     dead = sigma == 0
     ratio = np.where(dead & (lengths > 0), np.inf, lengths / np.where(dead, 1.0, sigma))
-    bound: FloatArray = 0.5 * (alpha * np.sqrt(2.0 / np.pi) * ratio) ** 2
-    return bound
+    return np.asarray(0.5 * (alpha * np.sqrt(2.0 / np.pi) * ratio) ** 2)
 
 
 def drop_within(error: float, state_size: int) -> float:
@@ -183,8 +182,7 @@ def _sizes(rows: FloatArray) -> FloatArray:
     """Return the Frobenius norm (N,) of R (N,r,S), or the largest entry where squares underflow."""
     energies = np.einsum("nrs,nrs->n", rows, rows)
     by_squares = (energies > 0).all()
-    sizes: FloatArray = np.sqrt(energies) if by_squares else np.max(np.abs(rows), axis=(1, 2))
-    return sizes
+    return np.asarray(np.sqrt(energies) if by_squares else np.max(np.abs(rows), axis=(1, 2)))
 
 
 def _graded(rows: FloatArray) -> FloatArray:

@@ -21,8 +21,7 @@ LEAST_SHIFT = -1000
 
 def largest_entries(matrix: FloatArray) -> FloatArray:
     """Return max |entry| of each row: its size, without the squares that underflow."""
-    sizes: FloatArray = np.abs(matrix).max(axis=1)
-    return sizes
+    return np.asarray(np.abs(matrix).max(axis=1))
 
 
 def graded_factors(jacobian: FloatArray) -> tuple[FloatArray, ...]:

@@ -147,16 +147,12 @@ def _network(analysis: Analysis) -> Document:
     network = analysis.network
     return {
         "network": {
-            "file": settings.weights,
-            "layer": settings.layer,
+            **named(settings, "layer", "readout", "embedding", file="weights", inputs="data"),
             "kind": str(settings.cell),
             "input_size": inputs,
             "hidden_size": hidden,
             "state_size": analysis.params.state_size,
             "output_size": outputs,
-            "readout": settings.readout,
-            "inputs": settings.data,
-            "embedding": settings.embedding,
             "noise_scale": None if settings.data is not None else settings.noise_scale,
             "initial_state": "file" if analysis.trajectory.states[0].any() else "zeros",
             "layers": network and [_layer(each, analysis) for each in network.layers],

@@ -23,12 +23,8 @@ def inspection_document(inspection: Inspection) -> Document:
         "map": list(inspection.mapping),
         "layers": [_layer(each) for each in inspection.layers],
         "readouts": [
-            {
-                "name": each.name,
-                "shape": list(each.output_weights.shape),
-                "bias": each.output_bias is not None,
-            }
-            for each in found.readouts
+            {"name": r.name, "shape": [*r.output_weights.shape], "bias": r.output_bias is not None}
+            for r in found.readouts
         ],
         "candidates": {"W": [*found.candidates.recurrent], "U": [*found.candidates.input]},
         "arrays": [
@@ -47,10 +43,7 @@ def _layer(inspected: InspectedLayer) -> Document:
     return {
         **named(layer, "name", "kind", "layer", "direction", *sizes, *said),
         "parameters": layer.n_parameters,
-        "bias": {
-            "input": layer.input_bias is not None,
-            "recurrent": layer.recurrent_bias is not None,
-        },
+        "bias": {of: getattr(layer, f"{of}_bias") is not None for of in ("input", "recurrent")},
         "inferred": layer.names_as or None,
         "initial_state": layer.initial_state is not None,
         "log_bound_nats_per_step": plain(inspected.log_bound),

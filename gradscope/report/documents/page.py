@@ -1,42 +1,48 @@
 """The numbers of an HTML page, once, for its script: the rows of every table as columns.
 
-A column is a list where it is short, else little-endian numbers in base64 (float32 where they fit,
-else float64); words are places in a list of them.
+A column is little-endian numbers in base64 (whole ones in one or two bytes, others as float32 where
+they fit, else float64), NaN where there is none; words are places in a list of them.
 """
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from gradscope.analysis.details import SPECTRUM_LAGS, first_sequences
 from gradscope.analysis.results import Analysis, Comparison, Stage
-from gradscope.arrays import LN_10, FloatArray, plain
+from gradscope.arrays import LN_10, FloatArray
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.singular_values import singular_values
 from gradscope.model.elman import ElmanParameters
 from gradscope.names import Regime, StateName
-from gradscope.report.documents.rows import Rows, comparison_rows, transposed
+from gradscope.report.documents.rows import Rows, comparison_rows, table_rows, transposed
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.words.cells import CAUSE_LABELS, short_name
 from gradscope.report.words.headline import stage_title
-from gradscope.report.words.numbers import steps
+from gradscope.report.words.numbers import number, steps
 from gradscope.sweep.cell import curve_from_blob
 from gradscope.sweep.query import Rows as StoreRows
 from gradscope.sweep.summary import GridOfValues, done_by_network
 
-SHORT = 40
-"""Values of a column that is a list: all digits of float64."""
-
 MAX_UNITS, MAX_ENTRIES = 256, 2**14
 """Units of a network whose W a page holds, and slopes of each stage: the last steps of those."""
 
-GATED_ENTRIES = 2**19
-"""Lags times (S,S) entries up to which a page takes the singular values of a gated cell itself."""
+MAX_WORK = 2**23
+"""Lags times (S,S) entries up to which a page takes singular values itself."""
 
-PROFILE_COLUMNS, PROFILE_POINTS = ("cell", "lag", "log10_median"), 32
+MAX_ROWS = 800
+"""Rows of each stage above which a page holds every n-th row of the tables in ``THINNED``."""
+
+THINNED = (
+    *("parameters", "gradient", "slopes", "saturation", "training"),
+    *("shares", "memory", "sensitivity"),
+)
+
+PROFILE_POINTS = 32
 """Of a page of many networks: lags of each profile at most."""
 
 
@@ -46,11 +52,11 @@ def packed(values: Sequence[Any]) -> Any:
         words = ["" if each is None else str(each) for each in values]
         known = list(dict.fromkeys(words))
         return {"words": known, "at": packed([known.index(each) for each in words])}
-    if len(values) <= SHORT:
-        return plain(list(values))
     array = np.array(values, dtype=np.float64)
     sizes = np.abs(array[np.isfinite(array) & (array != 0.0)])
     kind = "f4" if sizes.max(initial=1.0) < 1e37 and sizes.min(initial=1.0) > 1e-37 else "f8"
+    if (array == np.clip(np.rint(array), 0, 2**16 - 1)).all():
+        kind = "u1" if array.max(initial=0.0) < 2**8 else "u2"
     return {kind: base64.b64encode(array.astype(f"<{kind}").tobytes()).decode("ascii")}
 
 
@@ -62,16 +68,22 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, An
 def analysis_numbers(analysis: Analysis, more: Mapping[str, Rows]) -> dict[str, Any]:
     """Return all panels of an analysis, its stages in words, and what makes ∂h_T/∂h_{T−ℓ}."""
     shown = {name: each.rows(analysis) for name, each in PANELS.items() if each.shown(analysis)}
-    matrices = [_matrix(analysis, stage) for stage in analysis.stages]
-    if not any(matrices) and "singular" not in shown:
-        shown |= _gated_values(analysis)
+    if "singular" not in shown:
+        shown |= _singular_values(analysis)
+    apart = -(-analysis.trajectory.n_steps // MAX_ROWS)
+    every = dict.fromkeys(THINNED, apart) if apart > 1 else {}
+    tables = {**shown, **more}
     return {
         "steps": analysis.trajectory.n_steps,
         "threshold": float(np.log10(analysis.settings.vanishing)),
         "labels": dict(CAUSE_LABELS),
         "stages": [_stage(analysis, each) for each in analysis.stages],
-        "matrices": matrices,
-        "tables": {name: table(*rows) for name, rows in {**shown, **more}.items()},
+        "matrices": [_matrix(analysis, stage) for stage in analysis.stages],
+        "every": every,
+        "tables": {
+            name: table(columns, rows[:: every.get(name, 1)])
+            for name, (columns, rows) in tables.items()
+        },
     }
 
 
@@ -119,52 +131,62 @@ def _matrix(analysis: Analysis, stage: Stage) -> dict[str, Any] | None:
     }
 
 
-def _gated_values(analysis: Analysis) -> dict[str, Rows]:
-    """Return the singular values of one sequence, where they take little time."""
+def _singular_values(analysis: Analysis) -> dict[str, Rows]:
+    """Return the singular values of one sequence at lags that take little time."""
     some = first_sequences(analysis.params, analysis.trajectory, analysis.examined.whole(1))
     chain = cell_chain(analysis.params, some)
     lags = np.unique(np.geomspace(1, chain.n_steps, SPECTRUM_LAGS).round().astype(int))
-    if lags.sum() * chain.state_size**2 > GATED_ENTRIES:
+    lags = lags[np.cumsum(lags) * chain.state_size**2 <= MAX_WORK]
+    if not lags.size:
         return {}
     values = singular_values(chain, lags).log_values[:, 0] / LN_10
-    place, rank = np.indices(values.shape).reshape(2, -1)
-    rows = transposed((lags[place], rank + 1, values.ravel()))
-    return {"values": (("lag", "rank", "log10_singular_value"), rows)}
+    at = np.indices(values.shape)
+    return {"values": table_rows(lag=lags[at[0]], rank=at[1] + 1, log10_singular_value=values)}
 
 
 def comparison_numbers(comparison: Comparison) -> dict[str, Any]:
     """Return the rows of a comparison for each last stage, and its profile at some lags."""
-    columns, found = comparison_rows(comparison)
-    rows = iter(found)
-    cells, profiles = [], []
-    for at, analysis in enumerate(comparison.analyses):
-        last = [next(rows) for _ in analysis.stages][-1]
-        cells.append([*last, short_name(analysis.settings)])
-        profiles += _some(at, analysis.last.profile.median / LN_10)
-    tables = {"reach": table((*columns, "network"), cells)}
-    return {"tables": {**tables, "profiles": table(PROFILE_COLUMNS, profiles)}}
+    last = tuple(replace(each, stages=each.stages[-1:]) for each in comparison.analyses)
+    columns, rows = comparison_rows(replace(comparison, analyses=last))
+    cells = []
+    for analysis, row in zip(last, rows, strict=True):
+        name, settings = short_name(analysis.settings), analysis.settings
+        title = f"{name}, {steps(settings.steps)}, seed {settings.seed}"
+        cells.append((title, [*row, name], analysis.last.profile.median / LN_10))
+    return _many((*columns, "network"), cells)
 
 
 def store_numbers(rows: StoreRows, grid: GridOfValues) -> dict[str, Any]:
     """Return the median in each place of a grid, and of the first cell there its profile."""
-    cells: list[list[Any]] = []
-    profiles: list[list[Any]] = []
+    cells: list[tuple[str, list[Any], FloatArray]] = []
+    axes = {
+        name: {
+            "label": axis.name.replace("_", " "),
+            "words": [number(v) if isinstance(v, float) else str(v) for v in axis.values],
+        }
+        for name, axis in (("x", grid.x), ("y", grid.y))
+    }
     curves, across, up = map(rows.column, ("log10_norm_median", grid.x.name, grid.y.name))
     for network, places in done_by_network(rows, {grid.x.name, grid.y.name}):
         first = {(grid.x.place(across[at]), grid.y.place(up[at])): at for at in reversed(places)}
-        for (x, y), at in first.items():
-            profiles += _some(len(cells), curve_from_blob(curves[at]))
-            cells.append([network, x, y, len(cells), float(grid.panels[network][y, x])])
-    axes = {
-        name: {"label": axis.name.replace("_", " "), "words": list(map(str, axis.values))}
-        for name, axis in (("x", grid.x), ("y", grid.y))
+        for place, at in first.items():
+            named = zip(axes.values(), place, strict=True)
+            title = ", ".join([network, *(f"{of['label']} {of['words'][k]}" for of, k in named)])
+            row = [network, *place, len(cells), float(grid.panels[network][place[::-1]])]
+            cells.append((title, row, curve_from_blob(curves[at])))
+    return {"axes": axes, **_many(("network", "x", "y", "cell", grid.measure), cells)}
+
+
+def _many(
+    columns: Sequence[str], cells: Sequence[tuple[str, list[Any], FloatArray]]
+) -> dict[str, Any]:
+    """Return networks, each with its title, its row, and its profile at some lags."""
+    profiles = []
+    for cell, (_, _, log10) in enumerate(cells):
+        at = np.unique(np.linspace(0, log10.size - 1, PROFILE_POINTS).round().astype(int))
+        profiles += [[cell, *row] for row in transposed((at + 1, log10[at]))]
+    tables = {
+        "cells": table(columns, [row for _, row, _ in cells]),
+        "profiles": table(("cell", "lag", "log10_median"), profiles),
     }
-    columns = ("network", "x", "y", "cell", grid.measure)
-    tables = {"cells": table(columns, cells), "profiles": table(PROFILE_COLUMNS, profiles)}
-    return {"axes": axes, "tables": tables}
-
-
-def _some(cell: int, log10: FloatArray) -> list[list[Any]]:
-    """Return a profile at some of its lags, spread evenly."""
-    at = np.unique(np.linspace(0, log10.size - 1, PROFILE_POINTS).round().astype(int))
-    return [[cell, *row] for row in transposed((at + 1, log10[at]))]
+    return {"cells": [title for title, _, _ in cells], "tables": tables}

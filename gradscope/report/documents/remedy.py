@@ -47,17 +47,11 @@ def forecast_made_by(found: Sequence[Expectation]) -> dict[str, str]:
     return {"command": "forecast", **{name: ",".join(map(str, asked[name])) for name in asked}}
 
 
-def forecast_rows(found: Sequence[Expectation], _settings: Settings) -> Rows:
+def forecast_rows(found: Sequence[Expectation], settings: Settings) -> Rows:
     """Return one row for each lag and number of updates."""
     columns = (*KNOWN, "readout_score", "squared_signal_to_noise_upper", *OF_ANSWER)
-    return columns, [
-        [
-            *(getattr(each, name) for name in KNOWN),
-            *(each.readout.score, each.squared_signal, n, *map(str, each.answer(n))),
-        ]
-        for each in found
-        for n in each.updates
-    ]
+    lags = forecast_document(found, settings)["lags"]
+    return columns, [[{**lag, **n}[of] for of in columns] for lag in lags for n in lag["answers"]]
 
 
 MEASURED = (
@@ -113,9 +107,9 @@ def trial_document(trial: Trial) -> Document:
 
 def trial_rows(trial: Trial) -> Rows:
     """Return one row for each candidate and seed; one without an error where it was not trained."""
-    rows: list[list[Any]] = []
-    for each in trial.tried:
-        start = [each.candidate.name, str(each.outcome), each.candidate.readout.score]
-        measured, errors = (*each.reach, *each.rate), each.errors.tolist() or [None]
-        rows += [[*start, error, *measured] for error in errors]
-    return ("change", "outcome", "readout_score", "relative_error", *MEASURED), rows
+    columns = ("change", "outcome", "readout_score", "relative_error", *MEASURED)
+    tried = trial_document(trial)["candidates"]
+    rows = [
+        {**each, "relative_error": e} for each in tried for e in each["relative_errors"] or [None]
+    ]
+    return columns, [[row[name] for name in columns] for row in rows]

@@ -11,7 +11,7 @@ from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import Memory, Spectrum
 from gradscope.analysis.fields import QUANTILES, Field, stage_fields
 from gradscope.analysis.results import SLOPE_EDGES, Analysis, Comparison, Stage
-from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
+from gradscope.arrays import LN_10, FloatArray, IntArray, plain, quantiles
 from gradscope.diagnosis.growth import terms_of
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
@@ -112,6 +112,18 @@ def file_of(analysis: Analysis) -> str | None:
     return analysis.settings.load or analysis.settings.weights
 
 
+def comparison_made_by(comparison: Comparison) -> dict[str, Any]:
+    """Return what ``made_by`` says of a comparison: its files, or the axes of its cells."""
+    every = [each.settings for each in comparison.analyses]
+    if file_of(comparison.analyses[0]) is not None:
+        return {"command": "compare", "files": [file_of(each) for each in comparison.analyses]}
+    axes = {
+        name: list(dict.fromkeys(getattr(each, name) for each in every))
+        for name in ("cell", "activation", "steps")
+    }
+    return {"command": "compare", **axes, "seeds": len({each.seed for each in every})}
+
+
 def median_reach(stages: Iterable[Stage]) -> float:
     """Return the median memory horizon in steps, ∞ where it lies beyond the lags measured."""
     return middle([math.inf if s.verdict.horizon is None else s.verdict.horizon for s in stages])
@@ -146,8 +158,7 @@ def map_rows(found: LagMap) -> Rows:
     """Return one row per pair t > k: log10 σ_max(∂h_t/∂h_k), the median over sequences."""
     times, middle = found.times, median_map(found.log_norms) / LN_10
     later, earlier = np.tril_indices(times.size, -1)
-    rows = transposed((times[later], times[earlier], middle[later, earlier]))
-    return ("later", "earlier", "log10_norm"), rows
+    return table_rows(later=times[later], earlier=times[earlier], log10_norm=middle[later, earlier])
 
 
 def share_columns(shares: GradientShares) -> list[FloatArray | IntArray]:
@@ -168,13 +179,17 @@ def shares_rows(shares: GradientShares) -> Rows:
 
 def memory_rows(memory: Memory) -> Rows:
     """Return one row per delay."""
-    return ("delay", "r_squared"), transposed((memory.delays, memory.explained))
+    return table_rows(delay=memory.delays, r_squared=memory.explained)
 
 
 def sensitivity_rows(memory: Memory) -> Rows:
     """Return one row per number of last steps: E‖∂s_T/∂θ‖² for all of θ and by array."""
-    found = memory.sensitivity
-    return ("last_steps", *found), transposed((memory.delays + 1, *found.values()))
+    return table_rows(last_steps=memory.delays + 1, **memory.sensitivity)
+
+
+def table_rows(**columns: Column) -> Rows:
+    """Return arrays of one shape as the columns of rows."""
+    return tuple(columns), transposed(each.ravel() for each in columns.values())
 
 
 def transposed(columns: Iterable[Column]) -> list[list[Any]]:
@@ -189,20 +204,23 @@ def by_stage(analysis: Analysis, columns: Callable[[Stage], Iterable[Column]]) -
 
 def singular_rows(spectrum: Spectrum) -> Rows:
     """Return one row per lag, sequence and rank: log10 σ_i."""
-    log10_values = spectrum.singular.log_values / LN_10
-    place, sequence, rank = np.indices(log10_values.shape).reshape(3, -1)
-    lags = spectrum.singular.lags[place]
-    rows = transposed((lags, sequence + 1, rank + 1, log10_values.ravel()))
-    return ("lag", "sequence", "rank", "log10_singular_value"), rows
+    values = spectrum.singular.log_values / LN_10
+    place, sequence, rank = np.indices(values.shape)
+    where = {"lag": spectrum.singular.lags[place], "sequence": sequence + 1, "rank": rank + 1}
+    return table_rows(**where, log10_singular_value=values)
 
 
 def lyapunov_rows(spectrum: Spectrum) -> Rows:
     """Return one row per sequence and rank: λ_i in nats per step, its error, whether trusted."""
-    columns = ("sequence", "rank", "exponent_nats_per_step", "standard_error", "trusted")
     found = spectrum.lyapunov
     sequence, rank = np.indices(found.exponents.shape) + 1
-    arrays = (sequence, rank, found.exponents, found.standard_errors, found.trusted)
-    return columns, transposed(each.ravel() for each in arrays)
+    return table_rows(
+        sequence=sequence,
+        rank=rank,
+        exponent_nats_per_step=found.exponents,
+        standard_error=found.standard_errors,
+        trusted=found.trusted,
+    )
 
 
 def eigenvalues_rows(spectrum: Spectrum) -> Rows:
@@ -230,10 +248,10 @@ def causes_rows(analysis: Analysis) -> Rows:
 def gradient_rows(analysis: Analysis) -> Rows:
     """Return one row per stage and time step."""
     rows = [
-        [str(stage.name), step, value if np.isfinite(value) else None]
+        [str(stage.name), step, value]
         for stage in analysis.stages
         if stage.gradient is not None
-        for step, value in enumerate((stage.gradient.log_by_step / LN_10).tolist())
+        for step, value in enumerate(plain(stage.gradient.log_by_step / LN_10))
     ]
     return ("stage", "step", "log10_norm"), rows
 

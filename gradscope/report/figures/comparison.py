@@ -7,18 +7,24 @@ seed, a tick at the lag that is needed, and the numbers beside them.
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gradscope.analysis.results import Analysis, Comparison
 from gradscope.names import Regime
-from gradscope.report.documents.rows import file_of, median_reach, middle
+from gradscope.report.documents.rows import comparison_made_by, file_of, median_reach, middle
 from gradscope.report.figures import pages, style
 from gradscope.report.figures.profile_panels import strip
 from gradscope.report.figures.style import FAINT, GREY, INK, VERMILLION, Look
 from gradscope.report.words.cells import short_name
-from gradscope.report.words.headline import REGIME_LOOKS, comparison_headline, horizon, seeds_of
+from gradscope.report.words.headline import (
+    REGIME_LOOKS,
+    common_regime,
+    comparison_headline,
+    horizon,
+    seeds_of,
+)
 from gradscope.report.words.numbers import number
 
 if TYPE_CHECKING:
@@ -46,20 +52,13 @@ Group = tuple[Analysis, ...]
 
 def comparison_picture(comparison: Comparison, suffix: str) -> bytes:
     """Return the picture of ``compare`` as the bytes of a ``.png``, ``.svg`` or ``.pdf``."""
-    every = [each.settings for each in comparison.analyses]
-    made_by: dict[str, Any] = {"command": "compare"}
-    if file_of(comparison.analyses[0]) is None:
-        for name in ("cell", "activation", "steps"):
-            made_by[name] = list(dict.fromkeys(each.as_dict()[name] for each in every))
-        made_by["seeds"] = len({each.seed for each in every})
-    else:
-        made_by["files"] = [file_of(each) for each in comparison.analyses]
-    return pages.picture_bytes(comparison_figure(comparison), suffix, every[0].as_dict(), made_by)
+    settings, made_by = comparison.analyses[0].settings.as_dict(), comparison_made_by(comparison)
+    return pages.picture_bytes(comparison_figure(comparison), suffix, settings, made_by)
 
 
 def comparison_figure(comparison: Comparison) -> "Figure":
     """Return how far each network reaches at each length, or each file."""
-    rows = _rows(comparison)
+    rows, shown = _rows(comparison), 1 if pages.is_narrow() else len(COLUMNS)
     names = [short_name(group[0].settings) for group in rows]
     # Rows of one network stand together.
     news = np.array([name not in names[:place] for place, name in enumerate(names)])
@@ -73,18 +72,24 @@ def comparison_figure(comparison: Comparison) -> "Figure":
     axes.set_xlim(0.0, 1.01 * max(each.last.verdict.max_lag for group in rows for each in group))
     axes.locator_params(axis="x", integer=True)
     # What reaches furthest over the longest sequences and does not explode, its first seed.
-    sound = [group for group in rows if _regime(group) is not Regime.EXPLODING] or rows
-    best = max(sound, key=lambda g: (g[0].settings.steps, median_reach([e.last for e in g])))
+    sound = [
+        group
+        for group in rows
+        if common_regime([each.last for each in group]) is not Regime.EXPLODING
+    ] or rows
+    best = max(
+        sound or rows, key=lambda g: (g[0].settings.steps, median_reach([e.last for e in g]))
+    )
     above = figure.add_subplot(grid[0], sharex=axes)
     strip(above, best[0])
     _write_name(above, 0.0, short_name(best[0].settings), f"T = {best[0].settings.steps}")
     several = len({group[0].settings.steps for group in rows}) > 1
     for place, group, name, new in zip(places.tolist(), rows, names, news, strict=True):
         _draw_row(axes, place, group)
-        _write_numbers(axes, place, group)
+        _write_numbers(axes, place, group, shown)
         length = f"T = {group[0].settings.steps}" if several else ""
         _write_name(axes, place, name if new else "", length)
-    for word, right in COLUMNS.items():
+    for word, right in list(COLUMNS.items())[:shown]:
         top: Look = {"xycoords": "axes fraction", "ha": "right", "color": GREY}
         style.write(axes, word, (1.0, 1.0), (right, 3), **top)
     axes.set_ylim(places[-1] + 0.5, -0.5)
@@ -117,7 +122,7 @@ def _about(comparison: Comparison, rows: Sequence[Group]) -> str:
 def _draw_row(axes: "Axes", place: float, group: Group) -> None:
     """Draw what was measured, the bar and its seeds, what is needed, what was before training."""
     verdicts = [each.last.verdict for each in group]
-    color = REGIME_LOOKS[_regime(group)].color
+    color = REGIME_LOOKS[common_regime([each.last for each in group])].color
     lags, needed = max(each.max_lag for each in verdicts), verdicts[0].required_lag
     reach = min(median_reach([each.last for each in group]), float(lags))
     axes.plot((0, lags), (place, place), color=FAINT, linewidth=0.8, zorder=0.5)
@@ -141,13 +146,6 @@ def _draw_row(axes: "Axes", place: float, group: Group) -> None:
         axes.plot(dot, place + aside, "o", markerfacecolor=face, clip_on=False, **look)
 
 
-def _regime(group: Group) -> Regime:
-    """Return what most seeds do; where as many do something else, that they disagree."""
-    found = [each.last.verdict.regime for each in group]
-    most = max(set(found), key=found.count)
-    return most if 2 * found.count(most) > len(found) else Regime.MIXED
-
-
 def _write_name(axes: "Axes", place: float, name: str, length: str) -> None:
     side: Look = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "right"}
     name = style.plain_text(Path(name).name[-MAX_NAME:])
@@ -155,17 +153,16 @@ def _write_name(axes: "Axes", place: float, name: str, length: str) -> None:
     style.write(axes, name, (0.0, place), (-56 if length else -6, 0), weight="bold", **side)
 
 
-def _write_numbers(axes: "Axes", place: float, group: Group) -> None:
-    """Write under ``COLUMNS`` the median reach, what is needed, the error in parts of the
-    baseline's.
+def _write_numbers(axes: "Axes", place: float, group: Group, shown: int) -> None:
+    """Write under the first of ``COLUMNS`` the median reach, what is needed, the error in parts of
+    the baseline's.
     """
-    regime, needed = _regime(group), group[0].last.verdict.required_lag
-    look = REGIME_LOOKS[regime]
-    reach = look.word if regime is Regime.EXPLODING else horizon(*(each.last for each in group))
+    last, needed = [each.last for each in group], group[0].last.verdict.required_lag
+    look, reach = REGIME_LOOKS[common_regime(last)], horizon(*last)
     errors = [math.nan if e.relative_error is None else e.relative_error for e in group]
     error = "–" if np.isnan(errors).any() else number(middle(errors), 2)
     numbers = f"{look.symbol} {reach}", "–" if needed is None else str(needed), error
-    for text, right in zip(numbers, COLUMNS.values(), strict=True):
+    for text, right in list(zip(numbers, COLUMNS.values(), strict=True))[:shown]:
         side: Look = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "right"}
         side |= {"weight": "bold", "color": look.color} if text is numbers[0] else {}
         style.write(axes, text, (1.0, place), (right, 0), **side)

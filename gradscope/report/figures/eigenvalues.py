@@ -41,17 +41,21 @@ def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
     height = HEAD + (PANEL if gated or len(shown) > 1 else 1.5 * PANEL) * len(shown)
     missing = len(inspection.layers) - len(shown)
     title = headline(inspection) + (f", the first {len(shown)} drawn" if missing else "")
-    figure = pages.new_page(title, describe(inspection), (pages.PAGE[0], height))
     columns = max(*(len(each.spectra) for each in shown), 2)
+    height *= columns if pages.is_narrow() else 1
+    figure = pages.new_page(title, describe(inspection), (pages.PAGE[0], height))
     spectra = [spectrum for each in shown for spectrum in each.spectra.values()]
     reach = MARGIN * max(1.0, *(spectrum.sigma_max for spectrum in spectra))
-    grid = figure.add_gridspec(len(shown), columns)
+    many = len(shown) * columns
+    across = 1 if pages.is_narrow() else columns
+    grid = figure.add_gridspec(many // across, across)
+    cells = [grid[divmod(each, across)] for each in range(many)]
     for row, each in enumerate(shown):
         for column, (gate, spectrum) in enumerate(each.spectra.items()):
-            panel = figure.add_subplot(grid[row, column])
+            panel = figure.add_subplot(cells[row * columns + column])
             _plane(panel, spectrum, _title(each.layer, gate), reach)
         if len(each.spectra) == 1:
-            _ranks(figure.add_subplot(grid[row, 1]), spectrum)
+            _ranks(figure.add_subplot(cells[row * columns + 1]), spectrum)
     file, names = str(inspection.found.file.path), list(inspection.mapping)
     made_by = {"command": "inspect", "file": file, "map": names}
     return pages.picture_bytes(figure, suffix, {}, made_by)

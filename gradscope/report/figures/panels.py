@@ -87,6 +87,17 @@ class Panel:
         return (getattr(analysis.details, self.needs),) if self.needs else ()
 
 
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def picture_suffix(path: Path) -> str:
+    """Return the ending of a picture's name; SettingError if no picture ends so."""
+    if path.suffix.lower() not in SUFFIXES:
+        fault = f"ends in {path.suffix or 'nothing'}; choose {', '.join(SUFFIXES)}"
+        raise SettingError(f"the picture {path} {fault}")
+    return path.suffix.lower()
+
+
 HERO = "hero"
 """What ``--panel`` calls the picture that leads a report."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradscope.arrays import BoolArray, FloatArray
+from gradscope.arrays import BoolArray, FloatArray, IntArray
 from gradscope.report.figures import pages, style, sweep_axes
 from gradscope.report.figures.style import CORRIDOR, INK, RATE_END, TEXT_SIZE, Look
 from gradscope.report.figures.sweep_axes import CHARACTER, LARGEST, bounded, scaled, unscaled
@@ -31,6 +31,9 @@ MAX_NUMBERS = 120
 """Places of a panel up to which each is given its number."""
 
 CONTOUR_WIDTH = 2.2
+NEXT_TO = 1e-6
+"""Of the distance between words on an axis."""
+
 ON_LIGHT, ON_DARK = "#111111", "#fefefe"
 """Colours over a map, which is the same on a dark slide, so that they stay as they are."""
 
@@ -54,7 +57,7 @@ def phase_figure(
     coloured, ``rate`` gives the contour of zero growth, as do ``theories``; ``lags`` are those
     measured, ``settings`` what all cells share.
     """
-    columns = min(len(field.panels), PANELS_IN_A_ROW)
+    columns = 1 if pages.is_narrow() else min(len(field.panels), PANELS_IN_A_ROW)
     rows = math.ceil(len(field.panels) / columns)
     height = max(pages.PAGE[1], HEAD + ROW * rows)
     far = field.measure == "horizon"
@@ -74,15 +77,10 @@ def phase_figure(
         row, column = divmod(place, columns)
         axes = figure.add_subplot(grid[row, column])
         panels.append(axes)
-        measured = None if lags is None else lags.panels[name]
-        mesh = _field_panel(axes, field, name, measured)
+        mesh = _field_panel(axes, field, name, None if lags is None else lags.panels[name])
         style.set_title(axes, style.plain_text(name), rows=bool(theories) and not numbered)
         for word, each in lines.items():
             _zero_line(axes, each, name, word)
-        if numbered:
-            _write_horizons(axes, field, name, mesh, measured)
-        elif not far:
-            _name_regions(axes, rate, name, mesh)
         if rows > 1:
             axes.set_ylabel(sweep_axes.words(field.y).partition(",")[0])
         if column:
@@ -96,6 +94,13 @@ def phase_figure(
         ends = {float(k): f"{10**k}" for k in range(int(CORRIDOR) + 1)}
         words = sweep_axes.MEASURE_WORDS[field.measure]
     style.color_bar(mesh, panels, words, ends)
+    figure.draw_without_rendering()  # It gives the panels their widths.
+    for axes, name in zip(panels, field.panels, strict=True):
+        if numbered:
+            measured = None if lags is None else lags.panels[name]
+            _write_horizons(axes, field, name, mesh, measured)
+        elif not far:
+            _name_regions(axes, lines, name, mesh)
     return figure
 
 
@@ -141,17 +146,17 @@ def _field_panel(
 
 
 def _zero_line(axes: "Axes", rate: GridOfValues, name: str, word: str) -> None:
-    """Draw where a rate, linear between its places on the scales of the axes, is zero, up to the
-    borders of the panel; that of a theory dashed under its ``word``.
+    """Draw where a rate, linear between its places on the scales of the axes (but for words), is
+    zero, up to the borders of the panel; that of a theory dashed under its ``word``.
     """
     rates, ends = rate.panels[name], np.zeros((0, 2))
     if not ((rates < 0.0).any() and (rates > 0.0).any()):
         return
-    nodes = [np.r_[e[0], scaled(a, a.places), e[-1]] for a, e in _scaled_edges(rate)]
-    found = axes.contour(*nodes, np.pad(bounded(rates), 1, mode="edge"), levels=[0.0])
+    (x, across), (y, up) = (_nodes(*each) for each in _scaled_edges(rate))
+    found = axes.contour(x, y, bounded(rates)[np.ix_(up, across)], levels=[0.0])
     for each in found.get_paths()[0].to_polygons(closed_only=False):
-        x, y = np.asarray(each, dtype=np.float64).T
-        at = unscaled(rate.x, x), unscaled(rate.y, y)
+        here, there = np.asarray(each, dtype=np.float64).T
+        at = unscaled(rate.x, here), unscaled(rate.y, there)
         if word:
             # White between the dashes: it is seen on the darkest blue as well.
             axes.plot(*at, color=ON_DARK, linewidth=1.6)
@@ -159,13 +164,24 @@ def _zero_line(axes: "Axes", rate: GridOfValues, name: str, word: str) -> None:
         axes.plot(*at, color=ON_LIGHT, **look)
         ends = np.r_[ends, axes.transAxes.inverted().transform(axes.transData.transform(np.c_[at]))]
     found.remove()
-    inside = ends[((ends > -1e-6) & (ends < 1.0 + 1e-6)).all(axis=1)]
+    inside = ends[((ends > -1e-6) & (ends < 1.0 + 1e-6)).all(axis=1) & (ends > 0.99).any(axis=1)]
     if inside.size and word:
-        across, up = inside[np.argmax(2.0 * inside[:, 1] + inside[:, 0])]
+        right, top = inside[np.argmax(2.0 * inside[:, 1] + inside[:, 0])]
         side: Look = {"offset": (0, 3), "ha": "left" if word == "mean field" else "center"}
-        if up < 0.99:  # It ends at the right border.
+        if top < 0.99:  # It ends at the right border.
             side = {"offset": (3, 0), "ha": "left", "va": "center"}
-        style.write(axes, word, (across, up), xycoords="axes fraction", **side)
+        style.write(axes, word, (right, top), xycoords="axes fraction", **side)
+
+
+def _nodes(axis: Axis, edges: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Return where a field is known on the scale of an axis, its borders included, and the number
+    of the value there; between words it is that of the nearer.
+    """
+    n = axis.places.size
+    if axis.numeric:
+        places = np.r_[edges[0], scaled(axis, axis.places), edges[-1]]
+        return places, np.clip(np.arange(-1, n + 1), 0, n - 1)
+    return np.sort(np.r_[edges[:-1], edges[1:] - NEXT_TO]), np.repeat(np.arange(n), 2)
 
 
 def _scaled_edges(field: GridOfValues) -> list[tuple[Axis, FloatArray]]:
@@ -179,31 +195,36 @@ def _scaled_edges(field: GridOfValues) -> list[tuple[Axis, FloatArray]]:
     return found
 
 
-def _name_regions(axes: "Axes", rate: GridOfValues, name: str, mesh: "QuadMesh") -> None:
-    """Write in what grows and in what shrinks that it does, where it is wide enough for that."""
+def _name_regions(
+    axes: "Axes", lines: Mapping[str, GridOfValues], name: str, mesh: "QuadMesh"
+) -> None:
+    """Write in what grows and in what shrinks that it does, where no line is, if there is room."""
+    rate = lines[""]
     rates, width = rate.panels[name], _inches_of(axes, rate)
-    light = _is_light(mesh, bounded(rates))
-    for words, region, color in (
-        ("▼ shrinks", rates < 0.0, style.BLUE),
-        ("▲ grows", rates > 0.0, style.VERMILLION),
-    ):
-        sizes = region.sum(axis=1)
-        rows = np.flatnonzero(sizes == sizes.max())
-        row = rows[rows.size // 2]
-        columns = np.flatnonzero(region[row])
-        run = max(np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1), key=len)
-        if run.size and width[run].sum() > CHARACTER * (len(words) + 1):
-            middle = run[run.size // 2]
-            look: Look = {"color": color if light[row, middle] else ON_DARK, "weight": "bold"}
-            at = float(rate.x.places[middle]), float(rate.y.places[row])
-            style.label(axes, words, at, **look)
+    light, signs = _is_light(mesh, bounded(rates)), np.empty((len(lines), *rates.shape), bool)
+    for line, each in enumerate(lines.values()):  # A theory has places of its own.
+        pairs = ((each.y, rate.y), (each.x, rate.x))
+        near = [np.abs(a.places[:, None] - b.places).argmin(axis=0) for a, b in pairs]
+        signs[line] = each.panels[name][np.ix_(*near)] > 0.0
+    known = np.flatnonzero(~np.isnan(rates).any(axis=1)).tolist()
+    for words, grows, color in (("▼ shrinks", 0, style.BLUE), ("▲ grows", 1, style.VERMILLION)):
+        room, at, shade = CHARACTER * (len(words) + 2), (0.0, 0.0), ""
+        for row in sorted(known, key=lambda row: abs(2 * row - len(rates))):
+            changes = np.flatnonzero(np.diff(signs[:, row]).any(axis=0)) + 1
+            for run in np.split(np.arange(width.size), changes):
+                if signs[0, row, run[0]] == grows and width[run].sum() > 1.001 * room:
+                    room, at = width[run].sum(), (rate.x.places[run].mean(), rate.y.places[row])
+                    shade = color if light[row, run[run.size // 2]] else ON_DARK
+        if shade:
+            look: Look = {"weight": "bold", "ha": "center", "va": "center"}
+            style.write(axes, words, at, color=shade, **look)
 
 
 def _inches_of(axes: "Axes", field: GridOfValues) -> FloatArray:
-    """Return how wide each value of the x axis is drawn, about."""
+    """Return how wide each value of the x axis is drawn."""
     edges = _scaled_edges(field)[0][1]
     inches = axes.get_window_extent().width / axes.figure.dpi
-    width: FloatArray = sweep_axes.INSIDE * inches * np.diff(edges) / np.ptp(edges)
+    width: FloatArray = inches * np.diff(edges) / np.ptp(edges)
     return width
 
 

@@ -1,17 +1,18 @@
 """The panels of σ_max by lag and of the causes, and the unrolled strip above the profile."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradscope.analysis.results import Analysis
+from gradscope.analysis.results import Analysis, Stage
 from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.names import Regime
 from gradscope.report.documents.rows import middle
 from gradscope.report.figures import style
-from gradscope.report.figures.style import BLUE, GREY, INK, ORANGE, PALE, VERMILLION, Look
+from gradscope.report.figures.style import BLUE, GREY, INK, PALE, VERMILLION, Look
 from gradscope.report.words.cells import CAUSE_LABELS, has_textbook_bound
 from gradscope.report.words.headline import REGIME_LOOKS, stage_title
 from gradscope.report.words.numbers import number, steps
@@ -40,6 +41,9 @@ FAR = 400.0
 FAINTEST = 0.12
 """Opacity of what is lost."""
 
+SAME = 0.25
+"""Powers of ten by which curves differ that cannot be told apart."""
+
 SMALLEST = 0.005
 """Nats per step below which a cause is 0.00 and is left out."""
 
@@ -54,9 +58,9 @@ def profile_panel(axes: "Axes", analysis: Analysis) -> None:
     if spectrum is not None and np.isfinite(last.median[-1]):
         largest = middle(spectrum.lyapunov.exponents[:, 0])
         if np.isfinite(largest):
-            line = last.median[-1] + largest * (last.lags - last.lags[-1])
-            dashed: Look = {"color": ORANGE, "linestyle": (0, (8, 2, 1, 2)), "linewidth": 1.0}
-            draw_curve(axes, last.lags, line, f"slope {style.typeset('λ_1')}", dashed)
+            dashed: Look = {"color": INK, "linestyle": (0, (8, 2, 1, 2)), "linewidth": 1.0}
+            words = f"slope {style.typeset('λ_1')}"
+            draw_curve(axes, last.lags, largest * last.lags.astype(np.float64), words, dashed)
 
 
 def hero_profile(axes: "Axes", analysis: Analysis) -> None:
@@ -68,7 +72,7 @@ def hero_profile(axes: "Axes", analysis: Analysis) -> None:
     style.show_corridor(axes, settings.vanishing, settings.exploding)
     axes.set_xlim(0.0, _last_lag(analysis))
     for words, height in (("too large", 0.88), ("lost", -0.88)):
-        place = 0.01 * axes.get_xlim()[1], height * axes.get_ylim()[1]
+        place = axes.get_xlim()[1], height * axes.get_ylim()[1]
         style.label(axes, words, place, color=GREY)
     axes.locator_params(axis="x", integer=True)
     color = REGIME_LOOKS[verdict.regime].color
@@ -76,14 +80,30 @@ def hero_profile(axes: "Axes", analysis: Analysis) -> None:
     if verdict.regime is Regime.MIXED:
         thin: Look = {"color": color, "linewidth": 0.5, "alpha": 0.5}
         axes.plot(*_drawn(axes, last.lags, last.log_norms[:, :SEQUENCES_DRAWN]), **thin)
-    draw_band(axes, last.lags, last.log_norms, color)
-    for stage in reversed(analysis.stages):
-        now, title = stage is analysis.last, stage_title(stage.name, analysis.training)
-        look: Look = (
-            {"color": color, "linewidth": 2.2} if now else {"color": PALE, "linewidth": 1.4}
-        )
-        words = title if len(analysis.stages) > 1 else ""
-        draw_curve(axes, stage.profile.lags, stage.profile.median, words, look, to=now)
+    at, edges = _drawn(axes, last.lags, quantiles(last.log_norms, (0.05, 0.95)).T)
+    axes.fill_between(at, *edges.T, color=color, alpha=0.18, linewidth=0.0)
+    seen = [_drawn(axes, e.profile.lags, e.profile.median)[1] for e in analysis.stages]
+    for stage, words in stage_names(analysis, seen, axes.get_ylim()[1]):
+        now, gone = stage is analysis.last, stage.verdict.horizon
+        name = words if now or gone is None else f"{words}: {steps(gone)}"
+        look: Look = {"color": color if now else PALE, "linewidth": 2.2 if now else 1.4}
+        draw_curve(axes, stage.profile.lags, stage.profile.median, name, look, to=now)
+
+
+def stage_names(
+    analysis: Analysis, curves: Sequence[FloatArray], end: float = FAR
+) -> list[tuple[Stage, str]]:
+    """Return which stages are drawn and the name of each curve, none for a single stage; two that
+    hardly differ up to ``end``, log10, are drawn as one.
+    """
+    stages, last = analysis.stages, analysis.last
+    if len(stages) == 1:
+        return [(last, "")]
+    titles = [stage_title(each.name, analysis.training) for each in stages]
+    first, second = (np.clip(each, -end, end) for each in curves)
+    if np.abs(first - second).max(initial=0.0) < SAME:
+        return [(last, f"before and {titles[-1]}")]
+    return list(zip(reversed(stages), reversed(titles), strict=True))
 
 
 def _drawn(axes: "Axes", lags: IntArray, nats: FloatArray) -> tuple[IntArray, FloatArray]:
@@ -100,12 +120,6 @@ def _in_view(axes: "Axes", nats: FloatArray) -> FloatArray:
     """Return log10 values; an exact zero lies just below the view."""
     values: FloatArray = np.where(np.isneginf(nats), 1.05 * LN_10 * axes.get_ylim()[0], nats)
     return np.clip(values / LN_10, -FAR, FAR)
-
-
-def draw_band(axes: "Axes", lags: IntArray, log_norms: FloatArray, color: str) -> None:
-    """Fill what lies between the quantiles 5 % and 95 % over sequences (L,B), in nats."""
-    at, edges = _drawn(axes, lags, quantiles(log_norms, (0.05, 0.95)).T)
-    axes.fill_between(at, *edges.T, color=color, alpha=0.18, linewidth=0.0)
 
 
 def draw_curve(
@@ -183,37 +197,46 @@ def strip(axes: "Axes", analysis: Analysis) -> None:
     """Draw the network unrolled over the lags of the profile below: the error enters at the newest
     state, arrows run back in time and fade as σ_max does; the input that is needed has a flag.
     """
-    axes.set_axis_off()
-    axes.set_ylim(-1.0, 1.0)
-    last, needed = analysis.last.profile, analysis.last.verdict.required_lag
+    last, needed, settings = analysis.last, analysis.last.verdict.required_lag, analysis.settings
     end = _last_lag(analysis)
-    states = np.unique(np.linspace(0, end, min(MOST_STATES, end + 1)).astype(int))
-    if needed is not None and needed <= end:
-        states = states[np.abs(states - needed) > 0.7 * end / MOST_STATES]
-        states = np.sort(np.append(states, needed))
-    values = np.nan_to_num(np.append(0.0, last.median)[states] / LN_10, neginf=-FAR, posinf=FAR)
-    lost, large = np.log10(analysis.settings.vanishing), np.log10(analysis.settings.exploding)
-    opacity = np.where(values < 0.0, np.clip(1.0 - values / lost, FAINTEST, 1.0), 1.0)
-    colors = np.where(values > large / 3.0, VERMILLION, INK).tolist()
-    head: Look = {"arrowstyle": "-|>,head_width=0.15,head_length=0.25", "shrinkA": 3.2}
-    for place in range(1, states.size):
-        look = {"shrinkB": 3.2, "color": colors[place], "alpha": float(opacity[place])}
-        ends = (float(states[place]), 0.0), (float(states[place - 1]), 0.0)
-        axes.annotate("", *ends, arrowprops={**head, **look}, annotation_clip=False)
-    shades = list(zip(colors, opacity.tolist(), strict=True))
-    axes.scatter(states, 0 * states, s=26, c=shades, clip_on=False, linewidths=0.0)
-    _enter(axes, 0.0, 15, "error enters", INK)
+    apart = max(1.0, end / (MOST_STATES - 1))
+    if needed and needed <= end:
+        apart = needed / max(1, round(needed / apart))
+    states = np.unique(np.arange(0.0, end + 0.5, apart).round().astype(np.int64))
+    nats = np.append(0.0, last.profile.median)[states]
+    draw_states(axes, states, nats, settings.vanishing, settings.exploding)
+    enter(axes, 0.0, 15, "error enters here; gradient flows back →", INK)
     if needed is not None and needed <= end:
         color = VERMILLION if _leaves(analysis)[2] else INK
-        _enter(axes, float(needed), -15, f"needed: the input {steps(needed)} back", color)
+        enter(axes, float(needed), -15, f"needed: {steps(needed)} back", color)
 
 
-def _enter(axes: "Axes", lag: float, points: float, text: str, color: str) -> None:
+def draw_states(
+    axes: "Axes", lags: IntArray, nats: FloatArray, vanishing: float, exploding: float
+) -> None:
+    """Draw states so many steps back, and arrows back in time that fade as σ_max, in nats, does."""
+    axes.set_axis_off()
+    axes.set_ylim(-1.0, 1.0)
+    values = np.nan_to_num(nats / LN_10, neginf=-FAR, posinf=FAR)
+    opacity = np.where(
+        values < 0.0, np.clip(1.0 - values / np.log10(vanishing), FAINTEST, 1.0), 1.0
+    )
+    colors = np.where(values > np.log10(exploding) / 3.0, VERMILLION, INK).tolist()
+    head: Look = {"arrowstyle": "-|>,head_width=0.15,head_length=0.25", "shrinkA": 3.2}
+    for place in range(1, lags.size):
+        look = {"shrinkB": 3.2, "color": colors[place], "alpha": float(opacity[place])}
+        ends = (float(lags[place]), 0.0), (float(lags[place - 1]), 0.0)
+        axes.annotate("", *ends, arrowprops={**head, **look}, annotation_clip=False)
+    shades = list(zip(colors, opacity.tolist(), strict=True))
+    axes.scatter(lags, 0 * lags, s=26, c=shades, clip_on=False, linewidths=0.0)
+
+
+def enter(axes: "Axes", lag: float, points: float, text: str, color: str) -> None:
     """Draw what enters a state of the strip, from so many points above or below it."""
     arrow: Look = {"arrowstyle": "-|>,head_width=0.2,head_length=0.3", "color": color}
     look: Look = {"xytext": (0, points), "textcoords": "offset points", "annotation_clip": False}
     axes.annotate("", (lag, 0.0), arrowprops={**arrow, "shrinkA": 0.0, "shrinkB": 4.0}, **look)
-    right = lag < 0.6 * axes.get_xlim()[1]
+    right = lag <= 0.5 * axes.get_xlim()[1]
     side: Look = {"ha": "left" if right else "right", "va": "center", "annotation_clip": False}
     style.write(axes, text, (lag, 0.0), (5 if right else -5, points * 0.8), color=color, **side)
 
@@ -225,7 +248,7 @@ def causes_panel(axes: "Axes", analysis: Analysis) -> None:
     style.dress(axes, "← shrinks   nats per step   grows →", "")
     causes, growth = analysis.last.causes, analysis.last.growth
     if causes.total is None:
-        say(axes, "The product is exactly zero:\nthere is no rate to explain.")
+        style.say(axes, "The product is exactly zero:\nthere is no rate to explain.")
         return
     parts = {n: p for n, p in terms_of(causes).items() if p is not None and abs(p) >= SMALLEST}
     sizes = np.array([*parts.values(), causes.total])
@@ -238,7 +261,7 @@ def causes_panel(axes: "Axes", analysis: Analysis) -> None:
     if growth.low is not None and growth.high is not None:
         axes.plot((growth.low, growth.high), places[[-1, -1]], color=PALE, linewidth=1.2)
     main = analysis.last.verdict.reason(ReasonCode.MAIN_CAUSE)
-    for place, (name, size) in enumerate(zip((*parts, "growth"), sizes, strict=True)):
+    for place, (name, size) in enumerate(zip((*parts, "growth rate"), sizes, strict=True)):
         look: Look = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "right"}
         look["weight"] = "bold" if main is not None and name == main.numbers["cause"] else "normal"
         style.write(axes, CAUSE_LABELS.get(name, name), (0.0, place), (-4, 0), **look)
@@ -259,7 +282,7 @@ def parameters_panel(axes: "Axes", analysis: Analysis) -> None:
     curves = parameters.log10_medians
     for lags, curve, words, color, line, part in (
         (parameters.lags, curves["norm"], "U, W and b", BLUE, "-", 0.3),
-        (parameters.lags, curves["hidden_bias"], "b alone", ORANGE, "--", 0.6),
+        (parameters.lags, curves["hidden_bias"], "b alone", INK, "--", 0.6),
         (profile.lags, profile.median / LN_10, style.SIGMA_MAX, GREY, ":", 0.9),
     ):
         axes.plot(lags, np.where(np.isfinite(curve), curve, np.nan), line, color=color)
@@ -268,17 +291,3 @@ def parameters_panel(axes: "Axes", analysis: Analysis) -> None:
             at = known[int(part * (known.size - 1))]
             style.label(axes, words, (float(lags[at]), float(curve[at])), color=color)
     style.show_powers(axes.yaxis)
-
-
-def drawable(nats: FloatArray) -> FloatArray:
-    """Return log10 values, NaN (a gap) where the product is exactly zero."""
-    values: FloatArray = np.where(np.isfinite(nats), nats, np.nan) / LN_10
-    return values
-
-
-def say(axes: "Axes", text: str) -> None:
-    """Write a sentence where there is nothing to draw."""
-    look: Look = {"ha": "center", "va": "center", "size": style.TEXT_SIZE, "color": GREY}
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
-    axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
-    axes.set_axis_off()

@@ -62,7 +62,7 @@ def trial_picture(trial: Trial, suffix: str) -> bytes:
         axes.axvline(
             float(np.mean(np.minimum(trial.nothing.errors, edge))), color=INK, linewidth=0.8
         )
-    style.dress(axes, "held-out error, in parts of the baseline's (dots: seeds; bars: means)", "")
+    style.dress(axes, "error / baseline's (dots: seeds; bars: means)", "")
     words = [f"{each.candidate.name}\n{each.outcome}" for each in trained]
     axes.set_yticks(range(len(trained)), words)
     axes.set_xlim(0.0, edge * 1.02)

@@ -11,10 +11,9 @@ from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
 from gradscope.report.documents.rows import SHARED, median_map
 from gradscope.report.figures import style
-from gradscope.report.figures.profile_panels import drawable, say
-from gradscope.report.figures.style import BLUE, GREEN, GREY, INK, ORANGE, VERMILLION, Look
+from gradscope.report.figures.style import BLUE, GREEN, GREY, INK, VERMILLION, Look
 from gradscope.report.words.captions import why_no_shares
-from gradscope.report.words.numbers import count, number, percent, steps
+from gradscope.report.words.numbers import number, percent, steps
 from gradscope.report.words.theory import theory_words
 
 if TYPE_CHECKING:
@@ -54,10 +53,10 @@ def shares_panel(axes: "Axes", analysis: Analysis, shares: GradientShares) -> No
     """Draw log10 of each lag's share of the gradient, and what truncation at that lag would err."""
     style.dress(axes, style.LAG, r"$\Vert C_\ell\Vert$")
     if np.isneginf(shares.log_partial_norms[-1]):
-        say(axes, f"{why_no_shares(analysis)}:\nnothing to split by lag.")
+        style.say(axes, f"{why_no_shares(analysis)}:\nnothing to split by lag.")
         return
     for name, title, line in zip(SHARED, "WUb", ("-", "--", ":"), strict=True):
-        drawn = drawable(shares.log_norms[name])
+        drawn = style.drawable(shares.log_norms[name])
         axes.plot(shares.lags, drawn, color=BLUE, linestyle=line, linewidth=1.5, label=title)
     other = style.axes_below(axes, "cut error")
     errors = 100.0 * shares.truncation_errors
@@ -65,7 +64,7 @@ def shares_panel(axes: "Axes", analysis: Analysis, shares: GradientShares) -> No
     other.plot(shares.lags, errors, label="error if cut", **look)
     other.set_ylim(0.0, 105.0)
     other.set_yticks((0, 50, 100), ("0 %", "50 %", "100 %"))
-    style.show_powers(axes.yaxis)
+    style.show_powers(axes.yaxis, 3)
     _mark_truncation(other, shares.truncation_length(analysis.settings.truncation_error), analysis)
     style.legend(axes)
 
@@ -78,20 +77,24 @@ def memory_panel(axes: "Axes", analysis: Analysis, memory: Memory) -> None:
     axes.set_ylim(0.0, max(1.0, float(memory.explained.max())) * 1.02)
     required = analysis.last.verdict.required_lag
     if required is not None and required <= memory.delays[-1]:
-        axes.axvline(required, color=ORANGE, linewidth=1.5, label=f"needed: {steps(required)}")
+        axes.axvline(required, color=VERMILLION, linewidth=1.2)
+        style.label(axes, f"needed: {required}", (required, 0.6), color=VERMILLION)
     total = f"sum {number(plain(memory.capacity))}, of {memory.units} units"
     style.label(axes, total, (memory.delays[-1], 0.9 * axes.get_ylim()[1]), color=INK)
-    style.legend(axes)
 
 
 def sensitivity_panel(axes: "Axes", _: Analysis, memory: Memory) -> None:
     """Draw log10 of the mean ‖∂s_T/∂θ‖² by how many last steps θ changes at, and that of half."""
-    style.dress(axes, "last steps", r"$\log_{10}$ mean $\Vert\partial h_T/\partial\theta\Vert^2$")
+    style.dress(axes, "last steps", r"mean $\Vert\partial h_T/\partial\theta\Vert^2$")
     with np.errstate(divide="ignore"):
-        curve = drawable(np.log(memory.sensitivity["norm"]))
-    axes.plot(memory.delays + 1, curve, color=BLUE, linewidth=1.8, label="U, W and b")
-    axes.axvline(memory.steps_for_half, color=GREEN, linestyle="-.", label="half of it")
-    style.legend(axes)
+        curve = style.drawable(np.log(memory.sensitivity["norm"]))
+    axes.plot(memory.delays + 1, curve, color=BLUE, linewidth=1.8)
+    style.label(axes, "of U, W and b", (float(memory.delays[-1]), float(curve[-1])), color=BLUE)
+    half = memory.steps_for_half
+    axes.axvline(half, color=GREEN, linestyle="-.", linewidth=1.5)
+    middle = float(np.mean(axes.get_ylim()))
+    style.label(axes, f"half from the last {steps(half)}", (half, middle), color=GREEN)
+    style.show_powers(axes.yaxis)
 
 
 def _mark_truncation(axes: "Axes", length: int | None, analysis: Analysis) -> None:
@@ -104,7 +107,7 @@ def _mark_truncation(axes: "Axes", length: int | None, analysis: Analysis) -> No
 
 def singular_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
     """Draw the singular values of P_ℓ by rank, a curve for each lag looked at."""
-    style.dress(axes, "rank i", r"$\log_{10}\,(\sigma_i/\sigma_1)$")
+    style.dress(axes, "rank i", r"$\sigma_i/\sigma_1$")
     found = spectrum.singular
     # Blue, mixed with white: the longer the lag, the darker.
     lightness = np.linspace(0.85, 0.0, found.lags.size)[:, None]
@@ -115,10 +118,14 @@ def singular_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
             relative = (values - values[:, :1]) / LN_10
         middle = np.sort(relative, axis=0)[(relative.shape[0] - 1) // 2]
         drawn = np.where(np.isfinite(middle), middle, np.nan)
-        axes.plot(ranks, drawn, color=tuple(shade), linewidth=1.5, label=f"{lag}")
-    of = count(found.log_values.shape[1], "sequence")
-    text = f"dark: lag {found.lags[-1]}; light: lag {found.lags[0]}; {of}"
-    style.write(axes, text, (0.03, 0.05), color=GREY, xycoords="axes fraction", va="bottom")
+        axes.plot(ranks, drawn, color=tuple(shade), linewidth=1.5)
+        known = np.flatnonzero(np.isfinite(drawn))
+        if lag in found.lags[[0, -1]] and known.size:
+            at = known[(known.size - 1) * 3 // 4]
+            style.label(axes, f"lag {lag}", (float(ranks[at]), float(drawn[at])), color=INK)
+    axes.margins(y=0.15)
+    axes.locator_params(axis="x", integer=True)
+    style.show_powers(axes.yaxis)
 
 
 def lyapunov_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
@@ -145,7 +152,9 @@ def lyapunov_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
         dashed: Look = {"color": VERMILLION, "linestyle": "-.", "linewidth": 1.5}
         axes.plot(ranks[finite], expected[finite], label="wide network", **dashed)
     axes.axhline(0.0, color=INK, linestyle="--", linewidth=1.0)
-    style.legend(axes)
+    axes.locator_params(axis="x", integer=True)
+    if len(axes.get_legend_handles_labels()[0]) > 1:
+        style.legend(axes)
 
 
 def eigenvalues_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
@@ -163,26 +172,26 @@ def eigenvalues_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
 
 
 def theory_panel(axes: "Axes", analysis: Analysis, spectrum: Spectrum) -> None:
-    """Draw each theory's rate beside the measured one; hollow where it does not apply."""
+    """Draw each theory's rate above the measured one; hollow where it does not apply."""
     style.dress(axes, "nats per step", "")
     growth = analysis.last.growth
     known = [each for each in spectrum.theory if each.rate is not None and np.isfinite(each.rate)]
     if not known:
-        say(axes, "No theory gives\na finite rate here.")
+        style.say(axes, "No theory gives\na finite rate here.")
         return
-    hollow: Look = {"color": BLUE, "markersize": 5, "markerfacecolor": "white", "linestyle": ""}
-    if not all(each.applies for each in known):
-        axes.plot([], [], marker="o", label="does not apply", **hollow)
     for place, each in enumerate(known):
-        face = BLUE if each.applies else "white"
-        look: Look = {"color": BLUE, "markersize": 5, "markerfacecolor": face, "zorder": 4}
-        axes.plot(np.array([each.rate]), [place], marker="o", **look)
+        face, color = (BLUE, BLUE) if each.applies else ("white", GREY)
+        axes.plot(each.rate or 0.0, place, "o", color=BLUE, markersize=5, markerfacecolor=face)
         words = style.typeset(theory_words(each.name, analysis.settings))
-        style.label(axes, words, (each.rate or 0.0, place), color=BLUE if each.applies else GREY)
+        style.label(axes, words, (each.rate or 0.0, place), color=color)
     if growth.rate is not None:
-        axes.axvline(growth.rate, color=INK, linewidth=1.5, label="measured")
-        if growth.low is not None and growth.high is not None:
-            axes.axvspan(growth.low, growth.high, color=GREY, alpha=0.25, linewidth=0, label="95 %")
+        ends = growth.rate if growth.low is None else growth.low, growth.high or growth.rate
+        axes.plot(ends, (len(known),) * 2, color=INK, linewidth=1.5)
+        axes.plot(growth.rate, len(known), "s", color=INK, markersize=5)
+        look: Look = {"color": INK, "weight": "bold"}
+        style.label(axes, "measured", (growth.rate, len(known)), **look)
+    if not all(each.applies for each in known):
+        style.write_above(axes, "hollow: does not apply here")
     axes.set_yticks([])
-    axes.set_ylim(len(known) - 0.3, -0.9)
-    style.legend(axes, 2)
+    axes.set_ylim(len(known) + 0.5, -0.5)
+    axes.margins(x=0.1)

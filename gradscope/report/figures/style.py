@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradscope.arrays import LN_10, FloatArray
 from gradscope.names import Regime
 from gradscope.report.screen import printable
 from gradscope.report.words.headline import REGIME_LOOKS
-from gradscope.report.words.numbers import fraction, number
+from gradscope.report.words.numbers import RAISED, fraction, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,12 +44,12 @@ MATHEMATICS: Mapping[str, str] = MappingProxyType(
 PLACED = "_placed"
 """What Matplotlib calls the texts that ``pages.place_labels`` places."""
 
-RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
 SYMBOLS = re.compile("|".join(MATHEMATICS))
 
 TITLE_SIZE, TEXT_SIZE = 11.0, 8.0
 """Points."""
+
+POINTS_PER_INCH = 72.0
 
 LEGEND_ROW = 1.5
 """Height of a row of a legend, in the size of its text."""
@@ -160,13 +161,19 @@ def power(log10: float) -> str:
     return "10" + number(log10).translate(RAISED)
 
 
-def show_powers(drawn: "Axis") -> None:
-    """Label an axis of log10 values with powers of ten."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+def show_powers(drawn: "Axis", most: int = 5) -> None:
+    """Label an axis of log10 values with powers of ten, or with round numbers within one."""
+    from matplotlib.ticker import MaxNLocator
 
     low, high = drawn.get_view_interval()
-    drawn.set_major_locator(MaxNLocator(5, integer=high - low > 1.0))
-    drawn.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
+    if high - low > 1.0:
+        ticks = np.asarray(MaxNLocator(most, integer=True).tick_values(low, high))
+        words = [power(float(each)) for each in ticks]
+    else:
+        rounds = np.asarray(MaxNLocator(most - 1).tick_values(10.0**low, 10.0**high))
+        ticks, words = np.log10(np.maximum(rounds, 1e-300)), [f"{each:g}" for each in rounds]
+    inside = np.flatnonzero((ticks >= low) & (ticks <= high))
+    drawn.set_ticks(ticks[inside], [words[place] for place in inside])
 
 
 def show_corridor(axes: "Axes", vanishing: float, exploding: float) -> float:
@@ -235,3 +242,17 @@ def color_bar(
         bar.set_label(label, size=TEXT_SIZE, color=INK)
         bar.ax.tick_params(labelsize=TEXT_SIZE, colors=INK, length=3, width=0.6)
         bar.outline.set(color=GREY, linewidth=0.6)
+
+
+def drawable(nats: FloatArray) -> FloatArray:
+    """Return log10 values, NaN (a gap) where the product is exactly zero."""
+    values: FloatArray = np.where(np.isfinite(nats), nats, np.nan) / LN_10
+    return values
+
+
+def say(axes: "Axes", text: str) -> None:
+    """Write a sentence where there is nothing to draw."""
+    look: Look = {"ha": "center", "va": "center", "size": TEXT_SIZE, "color": GREY}
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
+    axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
+    axes.set_axis_off()

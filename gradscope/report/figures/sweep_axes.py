@@ -11,7 +11,15 @@ from gradscope.arrays import FloatArray
 from gradscope.model.activations import ACTIVATIONS, LineStyle
 from gradscope.names import CellName
 from gradscope.report.figures import style
-from gradscope.report.figures.style import BLUE, GREEN, ORANGE, TEXT_SIZE, Look, plain_text
+from gradscope.report.figures.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    POINTS_PER_INCH,
+    TEXT_SIZE,
+    Look,
+    plain_text,
+)
 from gradscope.sweep.grid import describe
 from gradscope.sweep.summary import Axis
 
@@ -28,8 +36,6 @@ CELL_STYLES: Mapping[str, tuple[LineStyle, str]] = {
 
 LARGEST = 1e6
 """Stands for infinity where matplotlib wants a number."""
-
-POINTS_PER_INCH = 72.0
 
 CHARACTER, LINE = 0.64 * TEXT_SIZE / POINTS_PER_INCH, 1.4 * TEXT_SIZE / POINTS_PER_INCH
 """Inches: as wide as a digit of Matplotlib's font is at the size of ticks, as high as a line."""
@@ -190,7 +196,7 @@ def _span(horizons: FloatArray, lags: float) -> str:
     """Return the least and the greatest of horizons, infinite beyond so many lags (0: unknown)."""
     ends = [np.nanmin(horizons), np.nanmax(horizons)]
     most = f"more than {lags:.0f}" if lags else "all"
-    words = [f"{each:.0f}" if np.isfinite(each) else most for each in ends]
+    words = [f"{each:.4g}" if np.isfinite(each) else most for each in ends]
     return f"{' to '.join(dict.fromkeys(words))} steps{' measured' * ('all' in words)}"
 
 
@@ -221,4 +227,6 @@ def set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
 
 def tick_labels(axis: Axis) -> list[str]:
     """Return the values of an axis as its ticks have them."""
-    return [f"{each:.4g}" if axis.numeric else plain_text(str(each)) for each in axis.values]
+    gated = (CellName.GRU, CellName.LSTM)
+    words = [each.upper() if each in gated else str(each) for each in axis.values]
+    return [f"{e:.4g}" for e in axis.places] if axis.numeric else list(map(plain_text, words))

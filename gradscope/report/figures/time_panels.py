@@ -1,16 +1,21 @@
 """The panels that show what happened over time: gradient, slopes, training."""
 
+import itertools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gradscope.analysis.results import SLOPE_EDGES, Analysis
-from gradscope.arrays import FloatArray, IntArray
+from gradscope.arrays import FloatArray, IntArray, quantiles
 from gradscope.learning.history import BEYOND
 from gradscope.report.figures import style
-from gradscope.report.figures.profile_panels import FEW_POINTS, drawable, say
-from gradscope.report.figures.style import BLUE, GREY, INK, PALE, VERMILLION, Look
-from gradscope.report.words.headline import stage_title
+from gradscope.report.figures.profile_panels import (
+    FEW_POINTS,
+    MOST_POINTS,
+    stage_names,
+)
+from gradscope.report.figures.style import BLUE, GREEN, GREY, INK, PALE, VERMILLION, Look
 from gradscope.report.words.numbers import number
 
 if TYPE_CHECKING:
@@ -19,65 +24,74 @@ if TYPE_CHECKING:
 TIME = "time step t   (← gradient)"
 """Label of an axis of time."""
 
+MOST_STEPS = 100
+"""Places to which a course of more than ``MOST_POINTS`` steps is brought."""
+
 SMOOTHED = 20
 """Parts of a training, over each of which the error is averaged."""
+
+COLORS = (BLUE, GREEN, INK, "#CC79A7")
+"""Of layers beside one another."""
 
 MAX_SLOPE = 1.0
 """Slopes are drawn up to that of tanh, whatever the activation, so that pictures compare."""
 
-END_OF_AXIS = 1e150
-"""Beyond it the ticks of matplotlib's logarithmic axis leave the range of floats."""
-
 HEADROOM = 1.05
 """What the height of a linear axis grows by, so that its edge cuts no marker."""
-
-WIDE_SPAN = 100.0
-"""Values whose ends lie this factor apart have enough powers of ten between them for ticks."""
 
 
 def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 ‖∂E/∂h_t‖ by time step."""
     style.dress(axes, TIME, r"$\Vert\partial E/\partial h_t\Vert$")
-    curves = [
-        (stage, drawable(stage.gradient.log_by_step))
-        for stage in analysis.stages
-        if stage.gradient is not None
-    ]
-    if not any(np.isfinite(values).any() for _, values in curves):
-        say(axes, "No error reaches\nany of these states.")
+    gradients = (each.gradient for each in analysis.stages if each.gradient is not None)
+    curves = [style.drawable(each.log_by_step) for each in gradients]
+    if not any(np.isfinite(values).any() for values in curves):
+        style.say(axes, "No error reaches\nany of these states.")
         return
-    for stage, values in reversed(curves):
-        now, marker = stage is analysis.last, "o" if values.size <= FEW_POINTS else None
+    for stage, words in stage_names(analysis, curves):
+        now = stage is analysis.last
+        when, values = _coarse(curves[-1 if now else 0])
         look: Look = {"color": BLUE if now else PALE, "linewidth": 1.8 if now else 1.2}
-        axes.plot(np.arange(values.size), values, marker=marker, markersize=3, **look)
+        look |= {"marker": "o" if values.size <= FEW_POINTS else None, "markersize": 3}
+        axes.plot(when, values, **look)
         known = np.flatnonzero(np.isfinite(values))
-        if known.size and len(curves) > 1:
-            at = int(known[known.size // 3])
-            words = stage_title(stage.name, analysis.training)
-            style.label(axes, words, (at, float(values[at])), color=BLUE if now else GREY)
+        if known.size and words:
+            at = known[known.size // 3]
+            place = float(when[at]), float(values[at])
+            style.label(axes, words, place, color=BLUE if now else GREY)
     style.show_powers(axes.yaxis)
-    axes.set_xlim(0.0, curves[0][1].size - 1.0)
+    axes.set_xlim(0.0, curves[0].size - 1.0)
     axes.locator_params(axis="x", integer=True)
+
+
+def _coarse(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return times and values by time step; of many steps medians over so many neighbours."""
+    wide = -(-values.size // MOST_STEPS) if values.size > MOST_POINTS else 1
+    parts = values[: values.size // wide * wide].reshape(-1, wide)
+    times = np.arange(len(parts), dtype=np.float64) * wide + (wide - 1) / 2.0
+    return times.astype(np.float64), quantiles(parts, (0.5,))[0]
 
 
 def slopes_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the slopes φ′(a_t) over time: median and band over sequences and units, and γ."""
     style.dress(axes, TIME, r"slope $\varphi'(a_t)$")
     slopes = analysis.last.slopes
-    when = np.arange(1, slopes.median.size + 1)
-    axes.fill_between(when, slopes.p05, slopes.p95, color=BLUE, alpha=0.18, linewidth=0.0)
+    low, median, high = (_coarse(each)[1] for each in (slopes.p05, slopes.median, slopes.p95))
+    last, when = slopes.median.size, _coarse(slopes.median)[0] + 1
+    axes.fill_between(when, low, high, color=BLUE, alpha=0.18, linewidth=0.0)
     marker = "o" if when.size <= FEW_POINTS else None
-    axes.plot(when, slopes.median, color=BLUE, linewidth=1.8, marker=marker, markersize=3)
-    middle = when.size // 2
-    style.label(axes, "median unit", (middle + 1, float(slopes.median[middle])), color=BLUE)
-    _mark_ceiling(axes, slopes.ceiling, when[-1])
-    axes.set(xlim=(0.0, when[-1]), ylim=(0.0, 1.2 * max(slopes.ceiling, MAX_SLOPE)))
+    axes.plot(when, median, color=BLUE, linewidth=1.8, marker=marker, markersize=3)
+    at = when.size // 4
+    style.label(axes, "median unit", (float(when[at]), float(median[at])), color=BLUE)
+    axes.set(xlim=(0.0, last), ylim=(0.0, 1.3 * max(slopes.ceiling, MAX_SLOPE)))
+    axes.set_yticks((0.0, 0.5, 1.0))
+    _mark_ceiling(axes, slopes.ceiling, last)
     axes.locator_params(axis="x", integer=True)
 
 
 def _mark_ceiling(axes: "Axes", ceiling: float, last: int) -> None:
     axes.axhline(ceiling, color=INK, linestyle=":", linewidth=1.2)
-    style.label(axes, f"slope ceiling γ = {number(ceiling)}", (last, ceiling), color=INK)
+    style.label(axes, f"ceiling γ = {number(ceiling)}", (last, ceiling), color=INK)
 
 
 def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
@@ -112,67 +126,71 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
     history = analysis.history
     if history is None or not history.updates:
         style.dress(axes, "", "")
-        say(axes, "Training stopped before\nthe first update was made.")
+        style.say(axes, "Training stopped before\nthe first update was made.")
         return
     style.dress(axes, "update", "error")
     errors, updates = history.error_per_step, np.arange(1, history.updates + 1)
-    few = history.updates <= FEW_POINTS
-    wide = 1 if few else max(history.updates // SMOOTHED, 1)
-    smooth = np.convolve(errors, np.full(wide, 1.0 / wide), "valid")
-    axes.plot(updates, errors, color=PALE, linewidth=0.8)
-    look: Look = {"color": BLUE, "linewidth": 1.8, "marker": "o" if few else None, "markersize": 3}
-    axes.plot(updates[wide // 2 :][: smooth.size], smooth, label="error", **look)
-    baseline = analysis.task_info.baseline
-    if baseline is not None:
-        axes.axhline(baseline.error, color=INK, linestyle="--", linewidth=1.0)
-        style.label(axes, "baseline", (history.updates, baseline.error), color=INK)
-    _log_if_wide(axes, errors)
-    if few:
-        axes.set_xticks(updates)
+    baseline, verdict = analysis.task_info.baseline, analysis.last.verdict
+    draw_course(axes, updates, errors, None if baseline is None else baseline.error)
     if history.clipped_fraction:
-        place = history.updates / 2.0, float(np.max(errors))
+        place = history.updates / 2.0, axes.get_ylim()[1]
         text = f"{history.clipped_fraction:.0%} of the updates clipped"
         style.label(axes, text, place, color=GREY)
     if history.reach is not None:
-        _reach_below(axes, analysis, history.reach)
+        reach = history.reach
+        if analysis.training is not None:
+            before = analysis.stages[0].verdict.horizon
+            reach = np.concatenate([[[0, BEYOND if before is None else before]], reach])
+        draw_reach(axes, {"": reach}, verdict.max_lag, verdict.required_lag)
 
 
-def _reach_below(axes: "Axes", analysis: Analysis, reach: IntArray) -> None:
-    """Draw the horizon by update; one beyond the lags hollow, at the last of them."""
-    other, verdict = style.axes_below(axes, "reach"), analysis.last.verdict
-    far = verdict.max_lag
-    if analysis.training is not None:
-        before = analysis.stages[0].verdict.horizon
-        reach = np.concatenate([[[0, BEYOND if before is None else before]], reach])
-    beyond, steps = reach[:, 1] == BEYOND, np.where(reach[:, 1] == BEYOND, far, reach[:, 1])
-    look: Look = {"color": BLUE, "clip_on": False, "markersize": 4}
-    other.plot(reach[:, 0], steps, linewidth=1.2, **look)
-    for which, face in ((~beyond, BLUE), (beyond, "white")):
-        if which.any():
-            other.plot(reach[which, 0], steps[which], "o", markerfacecolor=face, **look)
-    needed = verdict.required_lag
+def draw_course(
+    axes: "Axes", updates: IntArray, values: FloatArray, baseline: float | None = None
+) -> None:
+    """Draw values by update, raw pale and smoothed bold, few of them point by point, beside their
+    ``baseline``; by powers of ten where they span more than one.
+    """
+    few = updates.size <= FEW_POINTS
+    wide = 1 if few else max(updates.size // SMOOTHED, 1)
+    smooth = np.convolve(values, np.full(wide, 1.0 / wide), "valid")
+    by_powers = values.min() > 0.0 and values.max() > 10.0 * values.min()
+    scale = np.log10 if by_powers else np.asarray
+    axes.plot(updates, scale(values), color=PALE, linewidth=0.8)
+    look: Look = {"color": BLUE, "linewidth": 1.8, "marker": "o" if few else None, "markersize": 3}
+    axes.plot(updates[wide // 2 :][: smooth.size], scale(smooth), label="error", **look)
+    if baseline is not None and (baseline > 0.0 or not by_powers):
+        place = float(updates[-1]), float(scale(baseline))
+        axes.axhline(place[1], color=INK, linestyle="--", linewidth=1.0)
+        style.label(axes, "baseline", place, color=INK)
+    if by_powers:
+        style.show_powers(axes.yaxis)
+    else:
+        axes.set_ylim(0.0, HEADROOM * axes.get_ylim()[1])
+    if few:
+        axes.set_xticks(updates)
+
+
+def draw_reach(
+    axes: "Axes", reaches: Mapping[str, IntArray], far: int, needed: int | None = None
+) -> None:
+    """Draw below an axes the horizon by update, (n,2), of each name, beside what is ``needed``; one
+    beyond the lags hollow, at the last of them, ``far``.
+    """
+    other = style.axes_below(axes, "reach")
+    for (name, reach), color in zip(reaches.items(), itertools.cycle(COLORS)):
+        beyond = reach[:, 1] == BEYOND
+        steps = np.where(beyond, far, reach[:, 1])
+        look: Look = {"color": color, "clip_on": False, "markersize": 4}
+        other.plot(reach[:, 0], steps, linewidth=1.2, **look)
+        for which, face in ((~beyond, color), (beyond, "white")):
+            if which.any():
+                other.plot(reach[which, 0], steps[which], "o", markerfacecolor=face, **look)
+        words = f"beyond {far}" if beyond.any() else ""
+        at = np.flatnonzero(beyond)[-1] if beyond.any() else -1
+        if text := ", ".join(filter(None, (name, words))):
+            style.label(other, text, (float(reach[at, 0]), float(steps[at])), color=color)
     other.set_ylim(0.0, 1.1 * max(far, needed or 0))
     if needed is not None:
         other.axhline(needed, color=VERMILLION, linewidth=1.2)
-        style.label(other, f"needed: {needed}", (int(reach[-1, 0]), needed), color=VERMILLION)
-    if beyond.any():
-        at = int(reach[beyond, 0][0]), far
-        style.label(other, f"beyond {far}", at, color=BLUE)
-
-
-def _log_if_wide(axes: "Axes", values: FloatArray) -> None:
-    """Use a logarithmic axis where the values span more than one power of ten."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    positive = values[values > 0.0]
-    if positive.size and positive.max() > 10.0 * positive.min():
-        if positive.max() > END_OF_AXIS:
-            axes.set_ylim(positive.min() / 10.0, END_OF_AXIS)
-        axes.set_yscale("log")
-        if positive.max() < WIDE_SPAN * positive.min():
-            # As "2 × 10⁰" they would push the label of the axis off the page.
-            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    else:
-        axes.set_ylim(0.0, HEADROOM * axes.get_ylim()[1])
+        right = other.get_xlim()[1]
+        style.label(other, f"needed: {needed}", (right, needed), color=VERMILLION)

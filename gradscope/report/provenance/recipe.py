@@ -42,7 +42,7 @@ def command_line(
     >>> command_line(Settings(activation="sigmoid", center_bias=True, steps=50))
     'gradscope analyze --activation sigmoid --center-bias --steps 50'
     """
-    words = ["gradscope", command]
+    words = ["gradscope", *command.split()]
     defaults: Mapping[str, Any] = Settings().as_dict()
     for name, value in settings.as_dict().items():
         of_file = settings.weights is not None and name in SAID_OF_WEIGHTS
@@ -75,7 +75,7 @@ SCHEMAS = {f"gradscope.{noun}": by for noun, by in zip(NOUNS, MadeBy, strict=Fal
 DRAWN_AGAIN: Mapping[MadeBy, str] = {MadeBy.REPORT: "STORE", MadeBy.INSPECT: "FILE"}
 """The other file from which a command draws a picture, as its help page names it."""
 
-REPEATED = ("try", "forecast")
+REPEATED = ("try", "forecast", "explain backprop", "explain bptt", "explain vanishing")
 """Commands that are named in full rather than run again: they take long, or keep a store."""
 
 
@@ -106,7 +106,7 @@ def read_recipe(path: Path) -> Recipe:
     made_by = document.get("made_by", {})
     if files := _compared_files(document):
         raise ArchiveError(f"{path} compares files; run again: gradscope compare {' '.join(files)}")
-    if again := _in_full(document):
+    if again := in_full(document):
         raise ArchiveError(f"{path} is run again by: {again}")
     try:
         command = _command(document)
@@ -147,7 +147,7 @@ def read_recipe(path: Path) -> Recipe:
 def _view(made_by: Mapping[str, Any]) -> View:
     """Return the view that a picture names: the report, where it names none."""
     panels = checked_panels([made_by["panel"]] if "panel" in made_by else [])
-    width = made_by["width"] if panels else ColumnWidth.DOUBLE
+    width = made_by.get("width", ColumnWidth.DOUBLE)
     theme = made_by.get("theme", Theme.PAPER)
     dpi = None if made_by.get("dpi") is None else _instance(made_by["dpi"], int)
     kinds = "sheet" in made_by, "card" in made_by
@@ -176,7 +176,7 @@ def command_words(document: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def _in_full(document: Mapping[str, Any]) -> str:
+def in_full(document: Mapping[str, Any]) -> str:
     """Return the command of a trial or forecast with all its flags; empty for other documents."""
     try:
         command, *options = (made_by := document["made_by"])

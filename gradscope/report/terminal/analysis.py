@@ -1,6 +1,6 @@
 """Terminal pages: the answer first, then the numbers, then why and what to do."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -10,8 +10,9 @@ from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import NO_DETAILS
 from gradscope.analysis.results import Analysis, ImportedLayer, LayerVerdict, Stage
-from gradscope.arrays import LN_10, FloatArray
-from gradscope.data.lag_regression import rewarded_lag
+from gradscope.analysis.settings import Settings
+from gradscope.arrays import LN_10
+from gradscope.data.series import rewarded_lag
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.names import CellName
@@ -21,10 +22,17 @@ from gradscope.report.screen import Screen
 from gradscope.report.terminal.first_screen import first_screen
 from gradscope.report.terminal.table import bullets, table_of
 from gradscope.report.words import headline as words
-from gradscope.report.words import numbers
 from gradscope.report.words.captions import verification_sentences
 from gradscope.report.words.cells import cause_titles, step_bound
-from gradscope.report.words.numbers import count, interval, level, number, steps
+from gradscope.report.words.numbers import (
+    count,
+    fraction,
+    interval,
+    level,
+    number,
+    over_steps,
+    pace,
+)
 from gradscope.report.words.reasons import why
 from gradscope.report.words.remedies import advice
 
@@ -32,9 +40,6 @@ LAYER_TITLES = ("layer", "kind", "in", "hidden", "gradient", "growth", "horizon"
 
 NOT_DRIVEN = "not driven"
 """For a layer outside the stack that was studied: its inputs are unknown."""
-
-_Cells = dict[str, Callable[[Stage], str]]
-"""Titles of rows, and what stands in them for a stage."""
 
 
 def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
@@ -68,85 +73,75 @@ def _tables(analysis: Analysis, screen: Screen) -> Iterator[RenderableType]:
 
 def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     """Return the numbers of every stage: a title and a cell for each stage."""
-    rows = {**_rate_cells(analysis), **_reach_cells(analysis), **_learning_cells(analysis)}
-    return [(title, [cell(stage) for stage in analysis.stages]) for title, cell in rows.items()]
+    columns = [
+        _rate_cells(stage, analysis.settings)
+        | _reach_cells(stage, analysis.settings)
+        | _learning_cells(stage, analysis)
+        for stage in analysis.stages
+    ]
+    return [(title, [column[title] for column in columns]) for title in columns[-1]]
 
 
-def _rate_cells(analysis: Analysis) -> _Cells:
-    def per(unit: str) -> Callable[[Stage], str]:
-        return lambda s: level(s.rate_per[unit])
-
-    def cause(name: str) -> Callable[[Stage], str]:
-        return lambda s: level(getattr(s.causes, name))
-
-    units = {
-        unit: unit.replace("time_constant", "time constant τ") for unit in analysis.last.rate_per
-    }
-    titles, causes = cause_titles(analysis.settings), terms_of(analysis.last.causes)
+def _rate_cells(stage: Stage, settings: Settings) -> dict[str, str]:
+    verdict, growth, titles = stage.verdict, stage.growth, cause_titles(settings)
+    look, few = words.look(verdict), ", too few" if growth.short_burn_in else ""
+    units = {unit: unit.replace("time_constant", "time constant τ") for unit in stage.rate_per}
     return {
-        "gradient": lambda s: words.regime_word(s.verdict),
-        "write level (1: free)": lambda s: number(s.write_level),
-        "growth rate, nats per step": lambda s: level(s.verdict.rate),
-        "  95 % interval": lambda s: interval(s.growth.low, s.growth.high, "{} … {}") or "–",
-        "  taken over": lambda s: numbers.rate_source(s.growth),
-        **{f"  nats per {title}": per(unit) for unit, title in units.items()},
-        "": lambda s: (
-            "not different from 0" if s.verdict.marginal else numbers.pace(s.verdict.rate)
-        ),
-        **{f"  {titles[name]}": cause(name) for name in causes},
+        "gradient": f"{look.symbol} {look.word if verdict.shut else words.regime_word(verdict)}",
+        "write level (1: free)": number(stage.write_level),
+        "growth rate, nats per step": level(verdict.rate),
+        "  95 % interval": interval(growth.low, growth.high, "{} … {}") or "–",
+        "  taken over": over_steps(growth.steps, growth.burn_in) + few,
+        **{f"  nats per {name}": level(stage.rate_per[unit]) for unit, name in units.items()},
+        "": "not different from 0" if verdict.marginal else pace(verdict.rate),
+        **{f"  {titles[name]}": level(rate) for name, rate in terms_of(stage.causes).items()},
     }
 
 
-def _reach_cells(analysis: Analysis) -> _Cells:
-    required, profile = analysis.last.verdict.required_lag, analysis.last.profile
+def _reach_cells(stage: Stage, settings: Settings) -> dict[str, str]:
+    required, profile = stage.verdict.required_lag, stage.profile
     sequences = count(int((~np.isnan(profile.log_norms[-1])).sum()), "sequence")
-    settings = analysis.settings
     bound = f" ({step_bound(settings)})^ℓ" if settings.cell is CellName.ELMAN else ""
+    ends = profile.median, *profile.quantiles((0.05, 0.95)), profile.log_bound
+    median, low, high, most = (level(float(curve[-1]) / LN_10) for curve in ends)
     return {
-        "memory horizon": lambda s: _horizon(s.verdict),
-        **({} if required is None else {"needed": lambda _: steps(required)}),
-        f"log10 σ_max at lag {profile.lags[-1]}": lambda s: _log10(s.profile.median),
-        f"  5 % … 95 % of {sequences}": lambda s: " … ".join(
-            map(_log10, s.profile.quantiles((0.05, 0.95)))
-        ),
-        f"  its bound{bound}": lambda s: _log10(s.profile.log_bound),
+        "memory horizon, steps": words.horizon(stage),
+        **({} if required is None else {"  needed": str(required)}),
+        f"log10 σ_max at lag {profile.lags[-1]}": median,
+        f"  5 % … 95 % of {sequences}": f"{low} … {high}",
+        f"  its bound{bound}": most,
     }
 
 
-def _learning_cells(analysis: Analysis) -> _Cells:
-    baseline, history = analysis.task_info.baseline, analysis.training
-    cells: _Cells = {}
+def _learning_cells(stage: Stage, analysis: Analysis) -> dict[str, str]:
+    baseline, history, cells = analysis.task_info.baseline, analysis.training, {}
     if baseline is not None:
-        cells = {
-            "gradient norm ‖∂E/∂θ‖": lambda s: number(s.gradient.norm if s.gradient else None),
-            "error per step": lambda s: number(s.error),
-            "  its baseline": lambda _: number(baseline.error),
-        }
+        cells["gradient norm ‖∂E/∂θ‖"] = number(stage.gradient.norm if stage.gradient else None)
+        cells["error per step"] = number(stage.error)
+        cells["  its baseline"] = number(baseline.error)
     if analysis.readout is not None:
-        score = number(analysis.readout.score, 2)
-        cells["R² of a linear readout"] = lambda s: score if s is analysis.stages[0] else ""
+        first = stage is analysis.stages[0]
+        cells["R² of a linear readout"] = number(analysis.readout.score, 2) if first else ""
     if history is not None and (analysis.settings.clip_norm or analysis.settings.clip_value):
         clipped = f"{history.clipped_fraction:.0%}"
-        cells["updates clipped"] = lambda s: clipped if s is analysis.last else ""
+        cells["updates clipped"] = clipped if stage is analysis.last else ""
     return cells
 
 
 def measure_sentence(analysis: Analysis) -> str:
-    """Say what the error is compared with, or why there is none."""
+    """Say what the error is compared with and how that of a linear predictor falls with the rows
+    it sees; or why there is none.
+    """
     baseline = analysis.task_info.baseline
-    if baseline is not None:
-        return f"baseline: {baseline.meaning}{lag_sentence(analysis.task_info.lag_errors)}"
-    missing = "--targets FILE" if analysis.params.sizes[2] else "--readout NAME, --targets FILE"
-    return f"no targets, so no error and no gradient by step ({missing})"
-
-
-def lag_sentence(errors: FloatArray | None) -> str:
-    """Say how the error of a linear predictor (L,) falls with the rows it sees; empty for none."""
-    if errors is None:
-        return ""
-    shown = {rewarded_lag(errors), *np.geomspace(1, errors.size, 6).round().astype(int).tolist()}
-    curve = ", ".join(f"{number(float(errors[lag - 1]))} ({lag})" for lag in sorted(shown))
-    return f". Error of a linear predictor (from so many past rows): {curve}"
+    errors, said = analysis.task_info.lag_errors, ""
+    if baseline is None:
+        missing = "--targets FILE" if analysis.params.sizes[2] else "--readout NAME, --targets FILE"
+        return f"no targets, so no error and no gradient by step ({missing})"
+    if errors is not None:
+        lags = {rewarded_lag(errors), *np.geomspace(1, errors.size, 6).round().astype(int).tolist()}
+        curve = ", ".join(f"{number(float(errors[lag - 1]))} ({lag})" for lag in sorted(lags))
+        said = f". Error of a linear predictor (from so many past rows): {curve}"
+    return f"baseline: {baseline.meaning}{said}"
 
 
 def layers_title(analysis: Analysis) -> str:
@@ -161,8 +156,9 @@ def layer_rows(analysis: Analysis) -> list[list[str]]:
     for layer in analysis.network.layers if analysis.network else ():
         verdict, shown = layer_verdict(layer, analysis), (NOT_DRIVEN, "–", "–")
         if verdict is not None:
-            reach = f">{verdict.max_lag}" if verdict.horizon is None else steps(verdict.horizon)
-            shown = words.REGIME_WORDS[verdict.regime], level(verdict.rate), reach
+            look = words.look(verdict)
+            far = words.reach(verdict.regime, verdict.horizon, verdict.max_lag)
+            shown = f"{look.symbol} {look.word}", level(verdict.rate), far
         kind = "RNN" if layer.cell is CellName.ELMAN else layer.cell.upper()
         rows.append([layer.title, kind, str(layer.input_size), str(layer.hidden_size), *shown])
     return rows
@@ -174,23 +170,14 @@ def layer_verdict(layer: ImportedLayer, analysis: Analysis) -> Verdict | LayerVe
     return analysis.last.verdict if studied else layer.verdict
 
 
-def _log10(nats: FloatArray) -> str:
-    """Return the last entry of a curve."""
-    return level(float(nats[-1]) / LN_10)
-
-
-def _horizon(verdict: Verdict) -> str:
-    reach = steps(verdict.max_lag if verdict.horizon is None else verdict.horizon)
-    return f"beyond {reach}" if verdict.horizon is None else reach
-
-
 def training_page(
     analysis: Analysis, checkpoints: Sequence[Checkpoint], screen: Screen
 ) -> RenderableType:
     """Return the page of ``train``: that of ``analyze``, and how error, norm and horizon went."""
-    titles = ("update", "error per step", "gradient norm, unclipped", "memory horizon")
+    below = f"below {fraction(analysis.settings.vanishing)} at lag"
+    titles = ("update", "error per step", "gradient norm, unclipped", below)
     rows = [
-        [str(update), number(error), number(norm), "beyond" if horizon is None else str(horizon)]
+        [str(update), number(error), number(norm), "never" if horizon is None else str(horizon)]
         for update, error, norm, horizon in checkpoint_rows(analysis, checkpoints)[1]
     ]
     history = analysis.training

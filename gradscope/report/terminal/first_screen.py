@@ -14,20 +14,20 @@ from gradscope.analysis.results import Analysis
 from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.reasons import ReasonCode
-from gradscope.names import Regime, StageName, StartName
+from gradscope.names import Regime, StartName
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.plot import profile_plot
-from gradscope.report.terminal.table import command_lines
+from gradscope.report.terminal.table import command_lines, table_lines
 from gradscope.report.words import headline as words
 from gradscope.report.words.cells import CAUSE_LABELS, MAIN_CAUSES
 from gradscope.report.words.numbers import NEGLIGIBLE, interval, level, number
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
 
-WIDE, MARGIN, BAR = 110, 6, 16
+WIDE, MARGIN, BAR = 110, 6, 14
 """Columns: from which on plot and causes stand side by side; of the headings; of a bar. A cause
-that would have a tenth of a column is left out."""
+that would have less than half a column is left out."""
 
 SAID_ELSEWHERE = frozenset(
     {ReasonCode.BELOW_THRESHOLD, ReasonCode.ABOVE_THRESHOLD, ReasonCode.WITHIN_THRESHOLDS}
@@ -35,8 +35,6 @@ SAID_ELSEWHERE = frozenset(
     | {ReasonCode.BOUND_ALLOWS_EXPLODING, ReasonCode.AT_BASELINE, ReasonCode.BEATS_BASELINE}
 )
 """Reasons that sentence, plot, bars or numbers show, and one that decides nothing."""
-
-STAGES = {StageName.INITIAL: "untrained", StageName.TRAINED: "trained", StageName.GIVEN: "as given"}
 
 FITS = ((9, 1, 2, 3), (2, 1, 2, 3), (2, 0, 2, 3), (2, 0, 1, 3), (2, 0, 1, 1))
 """From all to least: lines on what was studied, whether R² is shown, things to do, and rows of the
@@ -98,14 +96,14 @@ def _bars(analysis: Analysis, screen: Screen, room: int) -> list[Text]:
     longest = max(NEGLIGIBLE, *map(abs, rates.values()))
     bars = []
     for name, rate in rates.items():
-        if name in notes or BAR * abs(rate) > 0.1 * longest:
+        if name in notes or BAR * abs(rate) > 0.5 * longest:
             fill, regime = ("█", Regime.EXPLODING) if rate > 0.0 else ("░", Regime.VANISHING)
             bar = ("▓" if name == "growth" else fill) * round(BAR * abs(rate) / longest)
             sign, size = "+" if rate > NEGLIGIBLE else "", level(float(f"{rate:.2g}"))
             label = f"{' ▸'[name == cause]} {CAUSE_LABELS.get(name, name):<15} "
             line = Text(screen.say(label), "bold" if name == cause else "")
             line.append(screen.say(f"{bar:<{BAR}}"), words.REGIME_LOOKS[regime].terminal)
-            line.append(screen.say(f" {sign}{size:<6} "))
+            line.append(screen.say(f" {sign}{size:<{7 - len(sign)}} "))
             note = screen.say(notes.get(name, ""))
             fits = line.cell_len + len(note) <= room
             more = [Text(f"{'':18}{note}")] if name == "growth" and not fits else []
@@ -119,11 +117,13 @@ def _things_to_do(analysis: Analysis, screen: Screen) -> list[list[Text]]:
     """
     settings, found = analysis.settings, []
     rows: list[tuple[str, str | None, str]] = []
-    if analysis.remedies and analysis.last.error is not None:
+    verdict = analysis.last.verdict
+    helps = analysis.remedies or verdict.regime in (Regime.VANISHING, Regime.EXPLODING)
+    if helps and analysis.last.error is not None:
         start = settings.start if settings.weights is None else settings.start or StartName.SCRATCH
         trained = {"load": None, "updates": settings.updates or Settings().updates, "start": start}
         first = command_line(settings.with_changes(trained), "try")
-        rows.append(("", first, "finds which change helps, by training"))
+        rows.append(("", first, "trains each change, says which helps"))
     when = " before training" if analysis.training is not None else ""
     for remedy, sentence, command in zip(analysis.remedies, *advice(analysis), strict=True):
         rate = remedy.numbers.get("predicted_rate")
@@ -142,18 +142,19 @@ def _things_to_do(analysis: Analysis, screen: Screen) -> list[list[Text]]:
 def _numbers(analysis: Analysis, screen: Screen, readout: int, lines: int) -> list[Text]:
     """Return what training changed, and beside it what was studied and where the rest stands."""
     stages, baseline, read = analysis.stages, analysis.task_info.baseline, analysis.readout
-    verdicts = [each.verdict for each in stages]
-    reach = [f">{v.max_lag}" if v.horizon is None else str(v.horizon) for v in verdicts]
-    rows = [["", *(STAGES[each.name] for each in stages)], ["memory horizon", *reach]]
+    titles = (words.stage_title(each.name, None).removesuffix(" training") for each in stages)
+    rows = [["", *titles], ["memory horizon", *map(words.horizon, stages)]]
     if baseline is not None:
         title = f"error (baseline {number(baseline.error)})"
         rows.append([title, *(number(each.error) for each in stages)])
     if readout and read is not None and read.score is not None:
-        rows.append(["readout R²", number(read.score, 2), *["–"] * (len(stages) - 1)])
-    rows = [[f"{screen.say(cell):>10}" for cell in row] for row in rows]
-    wide = max(len(title.strip()) for title, *_ in rows)
-    table = [Text(f"{title.strip():<{wide}}{''.join(cells)}") for title, *cells in rows]
-    at, most = wide + 10 * len(stages) + 3, max(len(rows) - 1, lines)
+        score = number(round(read.score, 2))
+        rows.append(["readout R²", score, *["–"] * (len(stages) - 1)])
+    rows = [[screen.say(cell) for cell in row] for row in rows]
+    wide = max(len(title) for title, *_ in rows)
+    rows = [[title.ljust(wide), *cells] for title, *cells in rows]
+    table = [Text(line) for line in table_lines(rows[0], rows[1:])]
+    at, most = table[0].cell_len + 3, max(len(rows) - 1, lines)
     about = screen.say(words.describe(analysis.settings, analysis))
     shown = wrap(about, screen.width - at, max_lines=most, placeholder=screen.say(" …"))
     shown.append("all numbers: --full")

@@ -12,18 +12,17 @@ from gradscope.analysis.settings import span
 from gradscope.data.columns import listed, quoted
 from gradscope.names import CellName, StateName
 from gradscope.report.screen import Screen
-from gradscope.report.terminal.table import bullets, first_rows, opening
+from gradscope.report.terminal.table import bullets, first_rows, opening, typed
 from gradscope.report.words.cells import clock_note
 from gradscope.report.words.numbers import number
 from gradscope.weights.files.contents import TIME_SCALES
-from gradscope.weights.layers.expressions import Expression
-from gradscope.weights.layers.manual_names import NO_SUGGESTION, options, parse_mapping, suggested
+from gradscope.weights.layers import manual_names
+from gradscope.weights.layers.manual_names import NO_SUGGESTION, Expression, options
 from gradscope.weights.layers.recurrent_layer import ASKED, RecurrentLayer, Unknown
 from gradscope.weights.readers import READERS
 
 MAX_LISTED, MAX_ROWS = 8, 100
 
-FORMAT_WORDS = {each.format: each.words for each in READERS}
 KIND_WORDS = {CellName.ELMAN: "vanilla RNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
 
 TITLES = ("layer", "kind", "in", "hidden", "gate", "σ_max", "|λ|_max", "|λ|>1", "non-normal")
@@ -46,7 +45,8 @@ def describe(inspection: Inspection) -> str:
     count = sum(array.size for array in file.arrays.values())
     types = ", ".join(sorted(set(file.stored_as.values()))) or "no numbers"
     held = f"{len(file.arrays)} arrays, {count:,} numbers ({types})"
-    return f"{file.path} is {FORMAT_WORDS[file.format]}: {held}"
+    words = {each.format: each.words for each in READERS}[file.format]
+    return f"{file.path} is {words}: {held}"
 
 
 def analyze_command(inspection: Inspection) -> str | None:
@@ -74,7 +74,7 @@ def inspection_page(inspection: Inspection, screen: Screen) -> RenderableType:
     for title, points in (("What the file does not say", asked), ("Also", _notes(inspection))):
         parts += [Text(), *bullets(title, points, screen)] if points else []
     if command := analyze_command(inspection):
-        parts += [Text(), *_typed("To analyze it", command, screen)]
+        parts += [Text(), Text("To analyze it", "bold"), typed(command, screen)]
     return Group(*parts)
 
 
@@ -141,22 +141,16 @@ def _without_layers(inspection: Inspection, screen: Screen) -> list[RenderableTy
     titles, shown = ("array", "shape", "stored as"), rows[: 3 * MAX_LISTED]
     table = first_rows(titles, shown, screen, of=len(rows), all_in="--json")
     table += [Text(screen.say(each)) for each in _left_out(inspection)]
-    pairs, title = suggested(file), "If it is h ← φ(W h + U x + b), name its weights"
+    pairs, title = manual_names.suggested(file), "If it is h ← φ(W h + U x + b), name its weights"
     if not pairs:
         return [*table, Text(), *bullets(title, [f"{NO_SUGGESTION}."], screen)]
     command = f"gradscope inspect {shlex.quote(str(file.path))} {options(pairs)}"
-    texts = parse_mapping(pairs).values()
+    texts = manual_names.parse_mapping(pairs).values()
     used = {name for text in texts for name in Expression(text, file.arrays).names}
     used |= {name for name in file.arrays if name.rpartition(".")[2].lower() in TIME_SCALES}
     unused = tuple(name for name in file.arrays if name not in used)
     said = f"This leaves out {listed(unused) or 'nothing'}; .T is for what multiplies rows, h @ W."
-    return [*table, Text(), *_typed(title, command, screen), Text(screen.say(said))]
-
-
-def _typed(title: str, command: str, screen: Screen) -> list[RenderableType]:
-    """Return a command on one line, however long, so that it can be copied."""
-    line = Text(screen.say(f"  {command}"), no_wrap=True, overflow="ignore")
-    return [Text(title, style="bold"), line]
+    return [*table, Text(), *bullets(title, [said], screen, [command])]
 
 
 def _unknown(layers: Iterable[RecurrentLayer]) -> list[Unknown]:

@@ -45,11 +45,13 @@ def profile_plot(
     high = int(np.clip(np.ceil(rows.max(initial=0.0)), 1, FARTHEST))
     names = {row: power_of_ten(row * abs(ends[int(row > 0)]) / LN_10) for row in (low, 0, high)}
     names |= {1: number(settings.exploding), -1: fraction(settings.vanishing)}
+    names = {row: screen.say(name) for row, name in names.items()}
     gutter = max(map(len, names.values()))
     columns = max(width - gutter - 2, 20)
     at = np.linspace(1.0, lags.size, 2 * columns)
     curve = np.interp(at, lags, np.clip(rows, low - 1.0, high + 1.0))
     canvas = _cells(4.0 * (high - curve) + 1.6, high - low + 1, unicode=screen.unicode)
+    canvas[:, lags.size if lags.size == 1 else columns :] = " "
     for edge in (high - 1, high + 1):
         canvas[edge][canvas[edge] == " "] = "╌"
 

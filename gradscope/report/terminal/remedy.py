@@ -46,7 +46,6 @@ WORDS = {
         "?: undecided; nothing speaks for yes or for no, or both have a ground; it may be learned."
     ),
 }
-SHORT = {Answer.YES: "yes", Answer.NO: "no", Answer.UNDECIDED: "?"}
 
 
 def forecast_page(
@@ -61,7 +60,7 @@ def forecast_page(
             f">{each.steps}" if each.horizon is None else str(each.horizon),
             number(each.readout.score, 2),
             number(plain(each.squared_signal), 2),
-            *(SHORT[each.answer(n)[0]] for n in updates),
+            *(each.answer(n)[0].replace(Answer.UNDECIDED, "?") for n in updates),
         ]
         for each in found
     ]
@@ -80,12 +79,8 @@ def forecast_page(
 
 def forecast_about(settings: Settings) -> str:
     """Return in one line what was asked about."""
-    return f"{_network_and_task(settings)}; before any training"
-
-
-def _network_and_task(settings: Settings) -> str:
     task = settings.data or f"{settings.task} task"
-    return f"{model_name(settings)}, {settings.hidden} hidden; {task}"
+    return f"{model_name(settings)}, {settings.hidden} hidden; {task}; before any training"
 
 
 def forecast_answer(found: Sequence[Expectation]) -> str:
@@ -147,7 +142,8 @@ def trial_about(trial: Trial) -> str:
     """Return in one line what was tried."""
     settings = trial.plan.settings
     each = f"{count(trial.plan.seeds, 'seed')}, {count(settings.updates, 'update')} each"
-    return f"{_network_and_task(settings)}, {settings.steps} steps; {each}"
+    about = forecast_about(settings).removesuffix("; before any training")
+    return f"{about}, {settings.steps} steps; {each}"
 
 
 def trial_answer(trial: Trial) -> str:

@@ -10,7 +10,6 @@ from rich.text import Text
 from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10
-from gradscope.jacobians.lyapunov import LyapunovSpectrum
 from gradscope.jacobians.singular_values import SingularValues
 from gradscope.report.documents.rows import middle
 from gradscope.report.figures.panels import PANELS
@@ -18,7 +17,7 @@ from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words import captions
 from gradscope.report.words.headline import describe
-from gradscope.report.words.numbers import count, interval, level, number, over_steps, rates_beside
+from gradscope.report.words.numbers import count, interval, level, number, over_steps
 from gradscope.report.words.theory import motion_sentences, theory_sentence
 
 MAX_EXPONENTS = 8
@@ -32,42 +31,36 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
         return Text("The spectrum was not requested (--spectrum).")
     growth = analysis.last.growth
     within = interval(growth.low, growth.high, " ({} to {} at 95 % confidence)")
-    rate = f"{number(growth.rate)}{within}{rates_beside(analysis.last.rate_per)}"
-    theory = [f"measured growth rate: {rate}"]
+    units = {unit.replace("time_constant", "τ"): v for unit, v in analysis.last.rate_per.items()}
+    beside = "".join(f", {level(rate)} per {unit}" for unit, rate in units.items())
+    theory = [f"measured growth rate: {number(growth.rate)}{within}{beside}"]
     theory += [theory_sentence(each, analysis.settings) for each in spectrum.theory]
+    theory.append(PANELS["eigenvalues"].reading(analysis))
     largest = f"Largest Lyapunov exponent: {captions.lyapunov_sentence(analysis)}"
     found, looked_at = spectrum.lyapunov, spectrum.singular.log_values.shape[1]
     of = count(found.exponents.shape[0], "sequence")
     over = f"median of {of}; {over_steps(found.n_steps, found.warm_up)}"
+    residual = np.nan if found.sum_rule_residual is None else found.sum_rule_residual
+    missed = float(np.fmax.reduce(np.ravel(residual)))
+    sum_rule = f"sum rule: Σλ misses the mean of log|det J_t| by {missed:.1e} at most"
+    if np.isnan(missed):
+        sum_rule = "sum rule: not defined, a direction is dead"
     exponents = f"Lyapunov exponents, nats per step ({over})"
     median = f"median of {looked_at} of {of}; the profile has all"
     values = f"Singular values of ∂h_T/∂h_T−ℓ ({median})"
-    how_to_read = [
-        PANELS[name].reading(analysis) for name in ("lyapunov", "singular", "eigenvalues")
-    ]
     return Group(
         *opening(largest, describe(analysis.settings, analysis), screen),
         *bullets("What the state does", motion_sentences(spectrum), screen),
         Text(),
         Text(screen.say(exponents), style="bold"),
         _exponents(spectrum, analysis.settings.steps_per, screen),
-        Text(screen.say(_sum_rule(spectrum.lyapunov))),
+        Text(screen.say(sum_rule)),
         Text(),
         Text(screen.say(values), style="bold"),
         _singular_values(spectrum.singular, screen),
         Text(),
         *bullets("Theory and measurement, nats per step", theory, screen),
-        Text(),
-        *bullets("How to read it", how_to_read, screen),
     )
-
-
-def _sum_rule(found: LyapunovSpectrum) -> str:
-    residual = np.full(1, np.nan) if found.sum_rule_residual is None else found.sum_rule_residual
-    if np.isnan(residual).all():
-        return "sum rule: not defined, a direction is dead"
-    largest = float(np.nanmax(residual))
-    return f"sum rule: Σλ misses the mean of log|det J_t| by {largest:.1e} at most"
 
 
 def _exponents(spectrum: Spectrum, steps_per: Mapping[str, float], screen: Screen) -> Table:

@@ -3,6 +3,7 @@ the first; of sweeps, what would be done, what was done, what a store holds.
 """
 
 import math
+from collections import Counter
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -10,14 +11,20 @@ from rich.table import Table
 from rich.text import Text
 
 from gradscope.analysis.results import Comparison
-from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.names import Regime
 from gradscope.report.documents.rows import file_of, middle
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import WORDY, bullets, first_rows, opening, table_of
 from gradscope.report.words.cells import short_name
-from gradscope.report.words.headline import comparison_headline, horizon, seeds_of
-from gradscope.report.words.numbers import count, level, number, pace, steps
-from gradscope.report.words.reasons import reason_sentence
+from gradscope.report.words.headline import (
+    REGIME_LOOKS,
+    REGIME_WORDS,
+    common_regime,
+    comparison_headline,
+    horizon,
+    seeds_of,
+)
+from gradscope.report.words.numbers import count, level, number, pace
 from gradscope.sweep.changes import changes
 from gradscope.sweep.grid import describe, shared_and_swept
 from gradscope.sweep.merge import Merged
@@ -43,11 +50,8 @@ def duration(seconds: float) -> str:
         return "less than 1 s"
     if seconds < 100:
         return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def plan_page(preview: Preview, screen: Screen) -> RenderableType:
@@ -73,35 +77,34 @@ def plan_page(preview: Preview, screen: Screen) -> RenderableType:
 def sweep_page(
     summary: Summary, progress: Progress, store: Path, seconds: float, screen: Screen
 ) -> RenderableType:
-    """Return the page of ``sweep``: what was done, and what came of it by group."""
-    opening = [
+    """Return the page of ``sweep``: what the cells do, what was done, and the groups."""
+    done = [
         f"{count(progress.done, 'cell')} computed in {duration(seconds)}",
         f"{progress.kept} kept from before" if progress.kept else "",
         f"{progress.all_failed} failed" if progress.all_failed else "",
         f"{progress.missing} missing" if progress.missing else "",
     ]
     held = f"{progress.total - progress.missing} of the {count(progress.total, 'cell')} requested"
-    line = f"{', '.join(filter(None, opening))}: {store} holds {held}."
-    return _page(line, summary, screen)
+    about = f"{', '.join(filter(None, done))}; {store} holds {held}"
+    return store_page(summary, store, screen, about)
 
 
-def store_page(summary: Summary, store: Path, screen: Screen) -> RenderableType:
-    """Return the page of ``report``: what a store holds by group."""
-    cells = sum(group.cells for group in summary.groups)
-    failed = sum(group.failed for group in summary.groups)
-    line = f"{store}: {count(cells, 'cell')}" + (f", {failed} of them failed" if failed else "")
-    return _page(f"{line}.", summary, screen)
-
-
-def _page(line: str, summary: Summary, screen: Screen) -> RenderableType:
-    """Return a line, the table of groups, and the most frequent errors of failed cells."""
+def store_page(summary: Summary, store: Path, screen: Screen, about: str = "") -> RenderableType:
+    """Return the page of ``report``: what the cells of a store do, its groups, the most frequent
+    errors of failed cells.
+    """
+    cells, failed = (sum(getattr(g, of) for g in summary.groups) for of in ("cells", "failed"))
+    every = sum((Counter(group.regimes) for group in summary.groups), Counter())
+    does = [
+        f"{REGIME_WORDS[Regime(each)]} in {every[each]}" for each in REGIME_COLUMNS if every[each]
+    ]
+    answer = f"The gradient {', '.join(does)} of {cells} cells" if does else "No cell has a result"
+    about = about or f"{store}" + (f"; {count(failed, 'cell')} failed" if failed else "")
     errors = [f"{many} × {text}" for text, many in list(summary.errors.items())[:MAX_ERRORS]]
     rest = len(summary.errors) - MAX_ERRORS
     errors += [f"… and {rest} other errors"] if rest > 0 else []
-    title = [Text(), Text("Failed", style="bold")] if errors else []
-    below = (Text(screen.say(each)) for each in errors)
-    opening = Text(screen.say(line), style="bold")
-    return Group(opening, Text(), summary_table(summary, screen), *title, *below)
+    below = [Text(), *bullets("Failed", errors, screen)] if errors else []
+    return Group(*opening(answer, about, screen), *summary_table(summary, screen), *below)
 
 
 def merge_page(merged: Merged, target: Path, screen: Screen) -> RenderableType:
@@ -115,27 +118,30 @@ def merge_page(merged: Merged, target: Path, screen: Screen) -> RenderableType:
     return Text(screen.say(f"{', '.join(filter(None, parts))}."), style="bold")
 
 
-def summary_table(summary: Summary, screen: Screen) -> Table:
+def summary_table(summary: Summary, screen: Screen) -> tuple[Table, Text]:
     """Return a row for each group: regimes, median growth rate and horizon."""
     present = {regime for group in summary.groups for regime in group.regimes}
     regimes = [regime for regime in REGIME_COLUMNS if regime in present]
-    failed = any(group.failed for group in summary.groups)
-    spectra = ["λ_1"] if any(group.exponent is not None for group in summary.groups) else []
+    looks = [REGIME_LOOKS[Regime(regime)] for regime in regimes]
+    failed = ["failed"] * any(group.failed for group in summary.groups)
+    spectra = ["λ_1"] * any(group.exponent is not None for group in summary.groups)
     rows = []
     for group in summary.groups:
         numbers = [group.cells, *(group.regimes.get(regime, 0) for regime in regimes)]
-        numbers += [group.failed] if failed else []
-        reach = "–" if group.horizon is None else steps(group.horizon)
-        medians = [level(group.rate), "beyond" if group.horizon == math.inf else reach]
-        medians += [level(group.exponent)] if spectra else []
+        numbers += [group.failed] * len(failed)
+        explodes = 2 * group.regimes.get(Regime.EXPLODING, 0) > sum(group.regimes.values())
+        far = "beyond" if group.horizon == math.inf else number(group.horizon)
+        medians = [level(group.rate), "–" if explodes else far]
+        medians += [level(group.exponent)] * len(spectra)
         rows.append([*group.values, *(str(each or "–") for each in numbers), *medians])
-    counts = ("cells", *regimes, *(["failed"] if failed else []))
-    titles = (*summary.names, *counts, "rate", "horizon", *spectra)
-    table = table_of(titles, rows, screen, gap=1, left=summary.names)
+    titles = (*summary.names, "cells", *(each.symbol for each in looks), *failed)
+    titles = (*titles, "rate", "horizon", *spectra)
+    table = table_of(titles, rows, screen, gap=2, left=summary.names)
+    said = ", ".join(f"{each.symbol} {each.word}" for each in looks)
     rates = " and ".join(["rate", *spectra])
-    table.caption = screen.say(f"{rates} (nats per step) and horizon are medians over the cells")
-    table.caption_justify = "left"
-    return table
+    said += " in so many cells; " if said else ""
+    note = f"{said}{rates} (nats per step) and horizon (steps) are medians over the cells"
+    return table, Text(screen.say(note), "dim")
 
 
 def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
@@ -143,32 +149,31 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
     if file_of(comparison.analyses[0]) is not None:
         return _files_page(comparison, screen)
     rows: list[list[str]] = []
-    why: list[str] = []
+    seen, explodes = {}, REGIME_LOOKS[Regime.EXPLODING]
     for group in comparison.groups:
         settings, required = group[0].settings, group[0].last.verdict.required_lag
         name, last = short_name(settings), [each.last for each in group]
+        look = REGIME_LOOKS[common_regime(last)]
         if rows and name != rows[-1][0]:
             rows.append([])
         trained = len(group[0].stages) > 1
         errors = [each.relative_error for each in group if each.relative_error is not None]
+        seen[look] = f"{look.symbol} {look.word}"
+        before = horizon(*(each.stages[0] for each in group))
+        after = f"{look.symbol} {horizon(*last)}"
         rows.append(
             [
                 *(name, str(settings.steps), "–" if required is None else str(required)),
                 pace(middle([stage.verdict.rate for stage in last]), short=True),
-                *(horizon(*(each.stages[0] for each in group)), horizon(*last) if trained else "–"),
+                *((before, after) if trained else (after, "–")),
                 number(middle(errors) if errors else None),
-                " ".join(horizon(stage) for stage in last),
+                " ".join(horizon(stage).replace(explodes.word, explodes.symbol) for stage in last),
             ]
         )
-        shorter = [each.last.verdict.reason(ReasonCode.TRAINING_SHORTENED) for each in group]
-        found = [(each, why) for each, why in zip(group, shorter, strict=True) if why is not None]
-        for each, reason in found[:1]:
-            of = f"seed {each.settings.seed} ({len(found)} of {len(group)})"
-            why.append(f"{name}, {steps(settings.steps)}, {of}: {reason_sentence(reason)}")
-    answer = opening(comparison_headline(comparison), _shared(comparison), screen)
-    explained = [Text(), *bullets("Why", why, screen)] if why else []
+    about = f"{', '.join(seen.values())}; {_shared(comparison)}"
+    answer = opening(comparison_headline(comparison), about, screen)
     left = {*WORDY, COMPARISON_TITLES[-1]}
-    return Group(*answer, table_of(COMPARISON_TITLES, rows, screen, gap=1, left=left), *explained)
+    return Group(*answer, table_of(COMPARISON_TITLES, rows, screen, gap=1, left=left))
 
 
 def _shared(comparison: Comparison) -> str:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from gradscope.arrays import LN_10, FloatArray
 from gradscope.report.screen import Screen
+from gradscope.report.words.headline import REGIME_LOOKS
 from gradscope.report.words.numbers import number
 
 WORDY = frozenset(
@@ -40,12 +41,19 @@ def bullets(
     """Return a title and, below it, a bullet for each sentence, with its command, if it has one, on
     lines that a shell takes as one.
     """
-    points = Table.grid(padding=(0, 1))
+    parts: list[RenderableType] = [Text(title, style="bold")]
     for sentence, command in zip_longest(sentences, commands):
-        points.add_row(Text(screen.say("•")), Text(screen.say(sentence)))
-        if command is not None:
-            points.add_row("", Text("\n".join(command_lines(command, screen)), overflow="fold"))
-    return [Text(title, style="bold"), Padding(points, (0, 0, 0, 1))]
+        point = Table.grid(padding=(0, 1))
+        point.add_row(Text(screen.say("•")), Text(screen.say(sentence)))
+        parts.append(Padding(point, (0, 0, 0, 1)))
+        parts += [] if command is None else [typed(command, screen)]
+    return parts
+
+
+def typed(command: str, screen: Screen) -> Text:
+    """Return a command as it is copied: what is quoted stays on one line, however long."""
+    lines = (f"   {line}" for line in command_lines(command, screen))
+    return Text("\n".join(lines), no_wrap=True, overflow="ignore")
 
 
 def command_lines(command: str, screen: Screen) -> list[str]:
@@ -65,24 +73,43 @@ def table_of(
     gap: int,
     left: Container[str] = WORDY,
 ) -> Table:
-    """Return a table without rules, numbers to the right; an empty row is a blank line. Names too
-    long for it are broken after a dot, a dash, a slash or an underscore.
+    """Return a table without rules, numbers to the right; an empty row is a blank line, and the
+    symbol of a regime gives its colour. What is too wide is broken between words, and names after a
+    dot, a dash, a slash or an underscore.
     """
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
-    cells = [[screen.say(cell) for cell in row] for row in rows]
-    widths = []
-    for place, title in enumerate(titles):
-        lines = [screen.say(line) for line in title.split("\n")]
+    heads = ["\n".join(map(screen.say, title.split("\n"))) for title in titles]
+    shown = [[screen.say(cell) for cell in row] for row in rows]
+    widths, slack = [], []
+    for title, head, *column in zip(titles, heads, *filter(None, shown), strict=True):
+        most = NARROWEST if title in left else screen.width
+        words = [min(len(word), most) for cell in column for word in cell.split()]
+        widths.append(max(1, *map(len, (*head.split("\n"), *column))))
+        slack.append(widths[-1] - max(1, *map(len, head.split()), *words))
+    for _ in range(sum(widths) + gap * (len(widths) - 1) - screen.width):
+        place = slack.index(max(slack))
+        widths[place] -= slack[place] > 0
+        slack[place] -= 1
+    for title, head, width in zip(titles, heads, widths, strict=True):
         side: Literal["left", "right"] = "left" if title in left else "right"
-        table.add_column(Text("\n".join(lines)), justify=side, overflow="fold")
-        widths.append(max(1, *map(len, (*lines, *(row[place] for row in cells if row)))))
-    room = screen.width - gap * (len(widths) - 1) - sum(widths) + max(widths)
-    part = rf"\S{{1,{max(room, NARROWEST)}}}"
-    parts = re.compile(rf"{part}(?:(?<=[._/-])|$)|{part}")
-    for row in cells:
-        folded = (re.sub(r"\S+", lambda name: "\n".join(parts.findall(name[0])), c) for c in row)
-        table.add_row(*map(Text, folded))
+        table.add_column(_colored(head, screen), justify=side, overflow="fold", width=width)
+    for row in shown:
+        broken = (_broken(cell, width) for cell, width in zip(row, widths, strict=False))
+        table.add_row(*(_colored(cell, screen) for cell in broken))
     return table
+
+
+def _broken(cell: str, width: int) -> str:
+    part = rf"\S{{1,{width}}}"
+    parts = re.compile(rf"{part}(?:(?<=[._/-])|$)|{part}")
+    return re.sub(r"\S+", lambda name: "\n".join(parts.findall(name[0])), cell)
+
+
+def _colored(cell: str, screen: Screen) -> Text:
+    """Return a cell in the colour of the regime whose symbol it begins with, if with any."""
+    first = cell.split(" ", maxsplit=1)[0].split("\n", maxsplit=1)[0]
+    looks = (each for each in REGIME_LOOKS.values() if screen.say(each.symbol) == first)
+    return Text(cell, next((each.terminal for each in looks), ""))
 
 
 def first_rows(

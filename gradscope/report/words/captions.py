@@ -14,7 +14,16 @@ from gradscope.jacobians.shares import GradientShares
 from gradscope.names import Regime
 from gradscope.report.documents.rows import median_map, middle
 from gradscope.report.words.headline import cause_sentence
-from gradscope.report.words.numbers import count, fraction, interval, number, pace, percent, steps
+from gradscope.report.words.numbers import (
+    count,
+    fraction,
+    interval,
+    number,
+    pace,
+    percent,
+    power_of_ten,
+    steps,
+)
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.theory import motion_words, theory_words
 
@@ -22,43 +31,31 @@ ALL_REMAINS = 0.995
 """Norm of the sum of the shares over the sum of their norms above which they do not cancel."""
 
 
-def _power(log10: float) -> str:
-    """Return a power of ten, or zero."""
-    return f"10^{number(log10)}" if np.isfinite(log10) else "exactly 0"
-
-
 def profile_caption(analysis: Analysis) -> str:
     """Say where the curve of σ_max ends, and what the bound would allow."""
     verdict, profile = analysis.last.verdict, analysis.last.profile
-    threshold = fraction(analysis.settings.vanishing)
-    end, lag = float(profile.median[-1]) / LN_10, verdict.horizon or verdict.max_lag
+    threshold, lag = fraction(analysis.settings.vanishing), verdict.horizon or verdict.max_lag
+    where = f"ends at {power_of_ten(float(profile.median[-1]) / LN_10)} at lag {verdict.max_lag}"
     if verdict.horizon is not None:
         where = (
-            f"The solid line crosses the dashed threshold {threshold} at lag {verdict.horizon}: an "
-            f"error hardly depends on a state {steps(verdict.horizon)} before it."
+            f"crosses the dashed threshold {threshold} at lag {verdict.horizon}: an error hardly "
+            f"depends on a state {steps(verdict.horizon)} before it"
         )
     elif verdict.regime is Regime.EXPLODING:
-        where = (
-            f"The solid line climbs to {_power(end)} at lag {verdict.max_lag}: a small change long "
-            "ago dominates the state now, and the gradient with it."
-        )
-    else:
-        where = (
-            f"The solid line stays above the dashed threshold {threshold}: it ends at "
-            f"{_power(end)} at lag {verdict.max_lag}."
-        )
-    bound = _power(float(profile.log_bound[lag - 1]) / LN_10)
+        where += ": a small change long ago dominates the state now, and the gradient with it"
+    bound = power_of_ten(float(profile.log_bound[lag - 1]) / LN_10)
     textbook = isinstance(analysis.last.causes, CauseRates)
     source = "from the network alone" if textbook else "along this trajectory"
-    return f"{where} The dotted bound, {source}, would allow {bound} at lag {lag}."
+    return f"The solid line {where}. The dotted bound, {source}, would allow {bound} at lag {lag}."
 
 
 def parameters_caption(analysis: Analysis) -> str:
     """Say how the norm goes for all parameters, and how freely they write."""
-    first, last = analysis.last.parameter_profile.log10_medians["norm"][[0, -1]]
+    ends = analysis.last.parameter_profile.log10_medians["norm"][[0, -1]]
+    first, last = map(power_of_ten, ends)
     return (
-        f"The parameters of the last step alone change the last state by {_power(first)}, those of "
-        f"the first by {_power(last)} (Frobenius norm); the size of what U and W multiply has no "
+        f"The parameters of the last step alone change the last state by {first}, those of "
+        f"the first by {last} (Frobenius norm); the size of what U and W multiply has no "
         f"part in the line of b. The write level is {number(analysis.last.write_level)}."
     )
 
@@ -82,10 +79,10 @@ def gradient_caption(analysis: Analysis) -> str:
     if not reached.size:
         return "No error reaches any hidden state: there is no target within the steps examined."
     low, high = (reached[int(f(values[reached]))] for f in (np.argmin, np.argmax))
+    most, least = power_of_ten(values[high]), power_of_ten(values[low])
     return (
-        f"The error moves the state most at step {high} ({_power(values[high])}) and least at step "
-        f"{low} ({_power(values[low])}); where the line falls to the left, gradient is lost on its "
-        "way back."
+        f"The error moves the state most at step {high} ({most}) and least at step {low} "
+        f"({least}); where the line falls to the left, gradient is lost on its way back."
     )
 
 
@@ -140,8 +137,8 @@ def map_caption(_: Analysis, found: LagMap) -> str:
         return "Every product is exactly zero: no state depends on an earlier one."
     return (
         "Each row is one later state, each column an earlier one; the diagonal is a state against "
-        f"itself. The median lies between {_power(float(alive.min()))} and "
-        f"{_power(float(alive.max()))}; bands along the diagonal mean that σ_max depends on "
+        f"itself. The median lies between {power_of_ten(float(alive.min()))} and "
+        f"{power_of_ten(float(alive.max()))}; bands along the diagonal mean that σ_max depends on "
         "the lag alone."
     )
 

@@ -1,12 +1,12 @@
 """Verdicts, networks, stages and causes in words; reasons and remedies have files of their own."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gradscope.analysis.fields import ZERO_PRODUCT
-from gradscope.analysis.results import Analysis, Comparison, Stage
+from gradscope.analysis.results import Analysis, Comparison, LayerVerdict, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.growth import Rates, terms_of
 from gradscope.diagnosis.reasons import ReasonCode
@@ -50,11 +50,13 @@ REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
 )
 """What the gradient does, in the same words everywhere."""
 
+SHUT = RegimeLook("writes nothing", "○", "#6b6b6b", "bright_black")
 
-def look(verdict: Verdict) -> RegimeLook:
+
+def look(verdict: Verdict | LayerVerdict) -> RegimeLook:
     """Return how a verdict is shown; where nothing is written, as no regime."""
-    shut = RegimeLook("writes nothing", "○", "#6b6b6b", "bright_black")
-    return shut if verdict.shut else REGIME_LOOKS[verdict.regime]
+    shut = isinstance(verdict, Verdict) and verdict.shut
+    return SHUT if shut else REGIME_LOOKS[verdict.regime]
 
 
 def regime_word(verdict: Verdict) -> str:
@@ -138,11 +140,9 @@ def comparison_headline(comparison: Comparison) -> str:
     for group in comparison.groups:
         if group[0].settings.steps == length:
             stages = [each.last for each in group]
-            rate = middle([each.verdict.rate for each in stages])
-            explode = [each.verdict.regime is Regime.EXPLODING for each in stages]
-            reach = horizon(*stages)
-            does = f"reaches {reach} {'step' if reach == '1' else 'steps'}"
-            does = "explodes" if 2 * sum(explode) > len(stages) else does
+            rate, far = middle([each.verdict.rate for each in stages]), horizon(*stages)
+            explodes = far == REGIME_WORDS[Regime.EXPLODING]
+            does = far if explodes else f"reaches {far} step{'s' * (far != '1')}"
             text = f"{short_name(group[0].settings)} {does}"
             found.append((median_reach(stages), rate, text))
     seeds = max(map(len, comparison.groups))
@@ -168,10 +168,24 @@ def _changes_headline(comparison: Comparison) -> str:
     return f"Against {short_name(start.settings)}{shut}: {'; '.join(said[:MAX_NAMED])}{more}"
 
 
+def common_regime(stages: Sequence[Stage]) -> Regime:
+    """Return what most seeds do; where as many do something else, that they disagree."""
+    found = [each.verdict.regime for each in stages]
+    most = max(found, key=found.count)
+    return most if 2 * found.count(most) > len(found) else Regime.MIXED
+
+
 def horizon(*stages: Stage) -> str:
-    """Return the median horizon of one network over its seeds."""
-    reach = median_reach(stages)
-    return f">{stages[0].verdict.max_lag}" if math.isinf(reach) else number(reach)
+    """Return the median horizon of one network over its seeds, in steps; what explodes has none."""
+    far = median_reach(stages)
+    return reach(common_regime(stages), None if math.isinf(far) else far, stages[0].verdict.max_lag)
+
+
+def reach(regime: Regime, horizon: float | None, max_lag: int) -> str:
+    """Return a memory horizon, in steps: what explodes has none, what carries one beyond lags."""
+    if regime is Regime.EXPLODING:
+        return REGIME_WORDS[regime]
+    return f">{max_lag}" if horizon is None else number(horizon)
 
 
 def seeds_of(comparison: Comparison) -> str:
@@ -206,15 +220,16 @@ def stage_title(name: StageName, history: History | None) -> str:
 
 
 def cause_sentence(causes: Rates) -> str:
-    """Return the sum of the causes as an equation in nats per step."""
+    """Return the sum of the causes as an equation in nats per step, what is nothing left out."""
     if causes.total is None:
         return f"{ZERO_PRODUCT}: there is no rate to explain"
     rates = {CAUSE_LABELS[name]: rate or 0.0 for name, rate in terms_of(causes).items()}
     summed = " ".join(
         f"{'−' if round(rate, 3) < 0 else '+'} {abs(rate):.3f} {label}"
         for label, rate in rates.items()
+        if round(rate, 3)
     )
-    return f"{summed} = {level(round(causes.total, 3))} nats per step"
+    return f"{summed or '0'} = {level(round(causes.total, 3))} nats per step"
 
 
 def training_sentence(history: History) -> str:

@@ -1,9 +1,6 @@
 """Numbers, step counts and rates as text."""
 
 import math
-from collections.abc import Mapping
-
-from gradscope.diagnosis.growth import GrowthRate
 
 STEADY_RATE = 1e-4
 """Growth rates closer to zero than this (a factor 2 in 7000 steps) are called steady."""
@@ -37,19 +34,22 @@ def level(value: float | None) -> str:
     return number(0.0 if value is not None and abs(value) < NEGLIGIBLE else value)
 
 
-def rates_beside(rate_per: Mapping[str, float]) -> str:
-    """Return a rate by other units of time than the step, to stand behind that.
-
-    >>> rates_beside({"second": -3.6, "time_constant": -0.36})
-    ', −3.6 per second, −0.36 per τ'
-    """
-    units = {unit: unit.replace("time_constant", "τ") for unit in rate_per}
-    return "".join(f", {level(rate_per[unit])} per {word}" for unit, word in units.items())
+RAISED = str.maketrans("-−0123456789", "⁻⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def power_of_ten(exponent: float) -> str:
-    """Return 10^exponent, written out where it is short."""
-    return number(10.0**exponent) if abs(exponent) < 4 else f"10^{level(exponent)}"
+    """Return 10 to a power, written out where it is short.
+
+    >>> power_of_ten(2.5), power_of_ten(-9.0), power_of_ten(18.35)
+    ('316', '10⁻⁹', '2.2·10¹⁸')
+    """
+    if exponent == -math.inf:
+        return "exactly 0"
+    if abs(exponent) < 4:
+        return number(10.0**exponent)
+    whole = math.floor(exponent + 0.02)
+    lead = f"{10.0 ** (exponent - whole):.1f}·".removeprefix("1.0·")
+    return f"{lead}10{str(whole).translate(RAISED)}"
 
 
 def steps(count: float) -> str:
@@ -73,16 +73,10 @@ def interval(low: float | None, high: float | None, form: str = " ({} … {})") 
 
 
 def over_steps(many: int, burn_in: int) -> str:
-    """Return over which steps a rate is taken."""
-    return f"{count(many, 'step')} after {burn_in}"
-
-
-def rate_source(growth: GrowthRate) -> str:
-    """Return over what a growth rate is taken."""
-    if not growth.burn_in:
-        return f"last {count(growth.steps, 'lag')}, no burn-in" if growth.steps else "–"
-    short = ", too few" if growth.short_burn_in else ""
-    return over_steps(growth.steps, growth.burn_in) + short
+    """Return over which steps a rate is taken; without a burn-in over which lags."""
+    if burn_in:
+        return f"{count(many, 'step')} after {burn_in}"
+    return f"last {count(many, 'lag')}, no burn-in" if many else "–"
 
 
 def pace(rate: float, *, marginal: bool | None = False, short: bool = False) -> str:

@@ -100,7 +100,7 @@ def _shortened(n: Mapping[str, Any]) -> str:
     if "required_lag" not in n:
         return said
     norm = n["log10_norm_before"]
-    size = "exactly 0" if norm is None else power_of_ten(norm)
+    size = power_of_ten(-math.inf if norm is None else norm)
     return (
         f"{said} It was trained for lag {n['required_lag']}, at which σ_max was {size} before "
         "training."

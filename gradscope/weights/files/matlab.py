@@ -11,19 +11,19 @@ as a tag announces before it checks that so much is there. Source: MathWorks, "M
 """
 
 import math
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Iterator
 from itertools import islice
-from types import MappingProxyType
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from gradscope.data.columns import quoted
-from gradscope.data.intake import unfold
+from gradscope.data.intake import AnyArray, unfold
 from gradscope.errors import WeightsError
 from gradscope.weights.files.contents import Gathering
 from gradscope.weights.files.hdf5 import attribute, may_be_read, open_hdf5
-from gradscope.weights.files.tensors import MAX_DIMENSIONS, NumberArray
+from gradscope.weights.files.tensors import MAX_DIMENSIONS
 
 REMEDY = "save it again in MATLAB: save('weights.mat', 'W', 'U', 'b', '-v7')"
 SIGNATURE_73 = b"MATLAB 7.3 MAT-file"
@@ -33,27 +33,20 @@ MATRIX, COMPRESSED, LAST_TYPE = 14, 15, 18
 START = 2**11
 """Bytes of a compressed variable that are unfolded to learn its name, class and shape."""
 
-NUMBER_CODES: Mapping[int, str] = MappingProxyType(
-    {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-)
+NUMBER_CODES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4"}
+NUMBER_CODES |= {9: "f8", 12: "i8", 13: "u8"}
 """Data types of an element that are numbers (table 1-1)."""
 
-NUMERIC: Mapping[int, str] = MappingProxyType(
-    {6: "double", 7: "single", 8: "int8", 9: "uint8", 10: "int16", 11: "uint16"}
-    | {12: "int32", 13: "uint32", 14: "int64", 15: "uint64"}
-)
-OTHER: Mapping[int, str] = MappingProxyType(
-    {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function", 17: "opaque"}
-)
+NUMERIC = {6: "double", 7: "single", 8: "int8", 9: "uint8", 10: "int16", 11: "uint16"}
+NUMERIC |= {12: "int32", 13: "uint32", 14: "int64", 15: "uint64"}
+OTHER = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function", 17: "opaque"}
 """Classes of a matrix (table 1-3)."""
 
 OPAQUE = 17
 NUMERIC_73 = frozenset({*NUMERIC.values(), "logical"})
 COMPLEX = 0x0800
 
-ByteOrder = Literal["little", "big"]
-
-Matrix = tuple[str, str, NumberArray | None]
+Matrix = tuple[str, str, AnyArray | None]
 """One variable: its name, the class it is of, and its numbers, None where it holds none."""
 
 Element = tuple[int, memoryview]
@@ -105,12 +98,12 @@ def _matrices_5(raw: bytes, gathering: Gathering) -> Iterator[Matrix]:
     """Yield the variables of a whole version 5 file; of what is compressed, only numbers that fit
     are unfolded.
     """
-    byte_order: ByteOrder = "little" if raw[126:128] == b"IM" else "big"
+    byte_order = "<" if raw[126:128] == b"IM" else ">"
     for kind, data in _elements(memoryview(raw)[HEADER_5:], byte_order):
         packed, inside, start, size = kind == COMPRESSED, kind, data, 0
         if packed:
             start = memoryview(unfold(data, START, whole=False))
-            inside, size = (int.from_bytes(start[at : at + 4], byte_order) for at in (0, 4))
+            inside, size = struct.unpack_from(f"{byte_order}2I", start)
             start = start[TAG:]
         if inside == MATRIX:
             name, holds, shape = _head_5(start, byte_order)
@@ -118,18 +111,21 @@ def _matrices_5(raw: bytes, gathering: Gathering) -> Iterator[Matrix]:
                 yield (name, holds, None)
             elif not packed or gathering.admits(name, size):
                 whole = memoryview(unfold(data, TAG + size))[TAG:] if packed else data
-                numbers = _matrix_5(whole, shape, byte_order)
+                # The numbers stand behind the name.
+                flat = _numbers(next(islice(_elements(whole, byte_order), 3, None)), byte_order)
+                if math.prod(shape) != flat.size:
+                    fault = f"a matrix of shape {tuple(shape)} holds {flat.size} numbers"
+                    raise WeightsError(f"{fault}; the file is damaged")
+                numbers = flat.reshape(shape, order="F")
                 gathering.spend(max(0, size - numbers.nbytes), name)  # What follows them
                 yield (name, holds, numbers)
 
 
-def _elements(data: memoryview, byte_order: ByteOrder) -> Iterator[Element]:
+def _elements(data: memoryview, byte_order: str) -> Iterator[Element]:
     """Yield the elements in a run of bytes."""
     place = 0
     while place + TAG <= len(data):
-        kind, size = (
-            int.from_bytes(data[place + at : place + at + 4], byte_order) for at in (0, 4)
-        )
+        kind, size = struct.unpack_from(f"{byte_order}2I", data, place)
         start, place_after = place + TAG, place + TAG + size
         if kind >> 16:  # A small element: its size beside its type, its data in the tag
             kind, size, start, place_after = kind & 0xFFFF, kind >> 16, place + 4, place + TAG
@@ -142,10 +138,10 @@ def _elements(data: memoryview, byte_order: ByteOrder) -> Iterator[Element]:
         place = place_after + (0 if kind == COMPRESSED else -place_after % TAG)
 
 
-def _head_5(data: memoryview, byte_order: ByteOrder) -> tuple[str, str, list[int] | None]:
+def _head_5(data: memoryview, byte_order: str) -> tuple[str, str, list[int] | None]:
     """Return a variable's name, its class, and its shape, None where it is no real numbers."""
     (_, flags), sizes, (_, name) = islice(_elements(data, byte_order), 3)
-    word, title = int.from_bytes(flags[:4], byte_order), bytes(name).decode("latin-1")
+    (word,), title = struct.unpack_from(f"{byte_order}I", flags), bytes(name).decode("latin-1")
     code = word & 0xFF
     if code == OPAQUE:  # It has no shape: its name stands first
         title = bytes(sizes[1]).decode("latin-1")
@@ -159,15 +155,6 @@ def _head_5(data: memoryview, byte_order: ByteOrder) -> tuple[str, str, list[int
     return (title, NUMERIC[code], shape)
 
 
-def _matrix_5(data: memoryview, shape: list[int], byte_order: ByteOrder) -> NumberArray:
-    """Return the numbers of a variable, which stand behind its name."""
-    flat = _numbers(next(islice(_elements(data, byte_order), 3, None)), byte_order)
-    if math.prod(shape) != flat.size:
-        fault = f"a matrix of shape {tuple(shape)} holds {flat.size} numbers"
-        raise WeightsError(f"{fault}; the file is damaged")
-    return flat.reshape(shape, order="F")
-
-
-def _numbers(element: Element, byte_order: ByteOrder) -> NumberArray:
+def _numbers(element: Element, byte_order: str) -> AnyArray:
     kind, data = element
-    return np.frombuffer(data, np.dtype(NUMBER_CODES[kind]).newbyteorder(byte_order))
+    return np.frombuffer(data, np.dtype(byte_order + NUMBER_CODES[kind]))

@@ -4,9 +4,10 @@ gradscope's saved runs, PsychRNN's, and any other. What needs pickle (PsychRNN's
 None) is left out.
 """
 
+from contextlib import suppress
 from typing import Any, BinaryIO
 
-from gradscope.data.intake import AnyArray, ZipMembers
+from gradscope.data.intake import ZipMembers
 from gradscope.weights.files.contents import Gathering
 
 REMEDY = "save it again: numpy.savez('weights.npz', W=W, U=U, b=b)"
@@ -30,14 +31,8 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
         else:
             gathering.spend(members.size(member), name)
             gathering.skip(name, KINDS.get(array.dtype.kind, array.dtype.name))
-            about |= _settings(array, gathering) if name == SETTINGS else {}
+            if name == SETTINGS:
+                with suppress(ValueError):  # It may be another program's text.
+                    values = gathering.parsed_json(array)
+                    about |= {SETTINGS: values} if isinstance(values, dict) else {}
     return about
-
-
-def _settings(array: AnyArray, gathering: Gathering) -> dict[str, Any]:
-    """Return the settings of a saved run; nothing where the text is another program's."""
-    try:
-        values = gathering.parsed_json(array)
-    except ValueError:
-        return {}
-    return {SETTINGS: values} if isinstance(values, dict) else {}

@@ -16,18 +16,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from gradscope.data.columns import quoted
-from gradscope.data.intake import ZipMembers
+from gradscope.data.intake import AnyArray, ZipMembers
 from gradscope.errors import WeightsError
-from gradscope.weights.files import contents, restricted_pickle
-from gradscope.weights.files.contents import Gathering, naming
-from gradscope.weights.files.restricted_pickle import (
-    Maker,
-    Named,
-    make,
-    read_pickle,
-    refused_name,
-)
-from gradscope.weights.files.tensors import WIDTHS, NumberArray, flat_numbers, strided_view, width
+from gradscope.weights.files import restricted_pickle
+from gradscope.weights.files.contents import TIME_SCALES, Gathering, naming
+from gradscope.weights.files.restricted_pickle import Maker, Named, make, read_pickle, refused_name
+from gradscope.weights.files.tensors import WIDTHS, flat_numbers, strided_view, width
 
 REMEDY = "save it again: torch.save(model.state_dict(), 'weights.pt')"
 MAGIC_BYTES, COUNT_BYTES = 15, 8
@@ -84,7 +78,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     tree, raw_of, order = (_zipped if file.read(2) == b"PK" else _streamed)(file, gathering)
 
     @cache
-    def numbers(storage: _Storage, number_type: str) -> NumberArray:
+    def numbers(storage: _Storage, number_type: str) -> AnyArray:
         """Read a storage, once however many tensors share it."""
         raw = raw_of(storage)
         if len(raw) < storage.n_bytes:
@@ -154,7 +148,7 @@ def _named_tensors(tree: Any, gathering: Gathering) -> Iterator[tuple[str, Any]]
         parts, value = waiting.pop()
         name = ".".join(filter(None, parts))
         # What an optimizer calls alpha stands deeper than a model's dt or a configuration's.
-        scale = name.rpartition(".")[2] in contents.TIME_SCALES and name.count(".") < 2
+        scale = name.rpartition(".")[2] in TIME_SCALES and name.count(".") < 2
         if isinstance(value, _Tensor) or (scale and type(value) in (int, float)):
             yield name or "tensor", value
         if not isinstance(value, dict | list | tuple) or id(value) in seen:
@@ -165,7 +159,7 @@ def _named_tensors(tree: Any, gathering: Gathering) -> Iterator[tuple[str, Any]]
         for key, each in reversed([*inside]):
             # A key may be long, and stand in many places: no name is made of it unasked.
             last = str(key)[-99:].rpartition(".")[2]
-            if isinstance(each, _Tensor | dict | list | tuple) or last in contents.TIME_SCALES:
+            if isinstance(each, _Tensor | dict | list | tuple) or last in TIME_SCALES:
                 gathering.check_name(str(key))
                 waiting.append(([name, str(key)], each))
 

@@ -5,8 +5,6 @@ hole or overlap. Read with NumPy alone, since the check of the layout is most of
 the format's own page, https://github.com/huggingface/safetensors, section "Format".
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 from gradscope.data.columns import quoted
@@ -17,10 +15,9 @@ from gradscope.weights.files.tensors import MAX_DIMENSIONS, flat_numbers
 LENGTH_BYTES = 8
 REMEDY = "save it again: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
 
-NUMBER_TYPES: Mapping[str, str] = MappingProxyType(
-    {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-    | {"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}
-)
+NUMBER_TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+NUMBER_TYPES |= {"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8"}
+NUMBER_TYPES |= {"U8": "uint8", "BOOL": "bool"}
 
 
 class _Entry(NamedTuple):
@@ -37,9 +34,24 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     """Read every tensor; return the ``metadata``. WeightsError if the header does not fit."""
     header = _header(file, gathering)
     metadata = header.pop("__metadata__", {})
-    entries = [_entry(name, values) for name, values in header.items()]
+    entries = []
+    for name, values in header.items():
+        code, shape, (begin, end) = values["dtype"], values["shape"], values["data_offsets"]
+        whole = all(type(n) is int and 0 <= n < 2**63 for n in (*shape, begin, end))
+        if not whole or len(shape) > MAX_DIMENSIONS:
+            raise WeightsError(f"{quoted(name)} has shape {quoted(str(shape))}; {REMEDY}")
+        entries.append(_Entry(name, code, tuple(shape), begin, end))
     start = file.tell()
-    _check_cover(entries, gathering.size - start)
+    reached, n_bytes = 0, gathering.size - start
+    # No places may overlap, leave a hole, or reach beyond the file.
+    for entry in sorted(entries, key=lambda each: (each.begin, each.end)):
+        if entry.begin != reached:
+            fault = f"begins at byte {entry.begin}, but the one before ends at {reached}"
+            raise WeightsError(f"{quoted(entry.name)} {fault}; {REMEDY}")
+        reached = entry.end
+    if reached != n_bytes:
+        fault = f"the header speaks of {reached} bytes, but {n_bytes} follow"
+        raise WeightsError(f"{fault}; the file is cut short or damaged: {REMEDY}")
     for entry in entries:
         if entry.code not in NUMBER_TYPES:
             gathering.skip(entry.name, f"numbers of type {quoted(entry.code)}")
@@ -67,25 +79,3 @@ def _header(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise TypeError("the header is no JSON object")
     return header
-
-
-def _entry(name: str, values: Any) -> _Entry:
-    code, shape = values["dtype"], values["shape"]
-    begin, end = values["data_offsets"]
-    whole = [*shape, begin, end]
-    if any(type(n) is not int or not 0 <= n < 2**63 for n in whole) or len(shape) > MAX_DIMENSIONS:
-        raise WeightsError(f"{quoted(name)} has shape {quoted(str(shape))}; {REMEDY}")
-    return _Entry(name, code, tuple(shape), begin, end)
-
-
-def _check_cover(entries: list[_Entry], n_bytes: int) -> None:
-    """Refuse places that overlap, leave a hole, or reach beyond the file."""
-    reached = 0
-    for entry in sorted(entries, key=lambda each: (each.begin, each.end)):
-        if entry.begin != reached:
-            fault = f"begins at byte {entry.begin}, but the one before ends at {reached}"
-            raise WeightsError(f"{quoted(entry.name)} {fault}; {REMEDY}")
-        reached = entry.end
-    if reached != n_bytes:
-        fault = f"the header speaks of {reached} bytes, but {n_bytes} follow"
-        raise WeightsError(f"{fault}; the file is cut short or damaged: {REMEDY}")

@@ -7,23 +7,18 @@ the upper half of an IEEE 754 binary32.
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
+from gradscope.data.intake import AnyArray
 from gradscope.errors import WeightsError
 
 MAX_DIMENSIONS = 8
 FORGED = "the file is damaged or forged"
-WIDTHS: Mapping[str, str] = MappingProxyType(
-    {"float64": "f8", "float32": "f4", "float16": "f2", "bfloat16": "u2"}
-    | {"int64": "i8", "int32": "i4", "int16": "i2", "int8": "i1", "uint8": "u1", "bool": "u1"}
-)
+WIDTHS = {"float64": "f8", "float32": "f4", "float16": "f2", "bfloat16": "u2"}
+WIDTHS |= {"int64": "i8", "int32": "i4", "int16": "i2", "int8": "i1", "uint8": "u1", "bool": "u1"}
 """NumPy's code for what is stored of each number type; of bfloat16, the bits."""
-
-NumberArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 
 def width(number_type: str) -> int:
@@ -31,9 +26,9 @@ def width(number_type: str) -> int:
     return int(WIDTHS[number_type][1])
 
 
-def flat_numbers(raw: bytes, number_type: str, byte_order: str = "little") -> NumberArray:
+def flat_numbers(raw: bytes, number_type: str, byte_order: str = "little") -> AnyArray:
     """Return bytes as a flat array of a type of ``WIDTHS``; bfloat16 becomes float32, exactly."""
-    numbers: NumberArray = np.frombuffer(raw, dtype=np.dtype(WIDTHS[number_type]))
+    numbers: AnyArray = np.frombuffer(raw, dtype=np.dtype(WIDTHS[number_type]))
     if byte_order != sys.byteorder:
         numbers = numbers.byteswap()
     if number_type == "bfloat16":
@@ -42,8 +37,8 @@ def flat_numbers(raw: bytes, number_type: str, byte_order: str = "little") -> Nu
 
 
 def strided_view(
-    flat: NumberArray, offset: int, size: Sequence[int], stride: Sequence[int]
-) -> NumberArray:
+    flat: AnyArray, offset: int, size: Sequence[int], stride: Sequence[int]
+) -> AnyArray:
     """Return the view of a storage (N,) that offset, size and stride, in numbers, describe.
     WeightsError if one is negative or no integer, or the view is larger than the storage.
     """

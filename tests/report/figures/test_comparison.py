@@ -20,7 +20,7 @@ from gradscope.report.words.headline import REGIME_LOOKS, horizon
 from gradscope.report.words.numbers import number
 from gradscope.sweep.compare import cells_of_files
 from tests.present import present
-from tests.report.drawn_texts import clashes, texts_of
+from tests.report.drawn_texts import clashes, hidden_share, texts_of
 
 SMALL = gradscope.Settings.from_dict(
     {"hidden": 6, "steps": 12, "sequences": 3, "batch": 4, "updates": 1}
@@ -61,6 +61,7 @@ def test_no_text_covers_another_however_many_networks(count: int, lengths: tuple
     figure = comparison_figure(gradscope.compare(settings, activations, lengths, kinds=kinds))
 
     assert clashes(figure) == []
+    assert hidden_share(figure) < 0.1
     words = words_of(figure)
     named = {network_name(*each) for each in product(kinds, activations)}
     assert named <= set(words)

@@ -183,7 +183,6 @@ COMPARE = {"command": "compare", "cell": ["elman"], "activation": ["tanh"], "ste
         {"made_by": "analyze"},
         {"made_by": {"command": "rm"}},
         {"made_by": {"command": "analyze", "panel": "moon", "width": "double"}},
-        {"made_by": {"command": "analyze", "panel": "map"}},
         {"made_by": {**INSPECTED, "map": "W=h2h"}},
         {"made_by": {**INSPECTED, "map": [1]}},
         {"made_by": {**INSPECTED, "file": 3}},

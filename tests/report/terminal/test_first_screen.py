@@ -14,7 +14,7 @@ from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.remedies import Remedy, RemedyCode
 from gradscope.names import Regime
 from gradscope.report.screen import HEIGHT, Screen
-from gradscope.report.terminal.first_screen import WIDE, first_screen
+from gradscope.report.terminal.first_screen import BAR, WIDE, first_screen
 from gradscope.report.words.cells import CAUSE_LABELS
 from gradscope.report.words.headline import look
 from tests.present import present
@@ -129,8 +129,8 @@ def test_the_bars_are_as_long_as_the_causes_are_large(analyses: dict[str, Analys
     growth = next(line for line in lines if " growth " in line)
     ratio = present(stage.causes.total) / np.log(0.25)
     longest = max(1.0, ratio)
-    assert ceiling.count("░") == round(16 / longest)
-    assert growth.count("▓") == round(16 * ratio / longest)
+    assert ceiling.count("░") == round(BAR / longest)
+    assert growth.count("▓") == round(BAR * ratio / longest)
     assert "misalignment" not in "".join(lines)  # Zero terms are not shown.
 
 

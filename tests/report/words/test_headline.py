@@ -135,8 +135,8 @@ def test_a_pace_says_how_soon_it_halves_or_doubles() -> None:
 
 def test_powers_of_ten_never_overflow() -> None:
     assert power_of_ten(0.5) == "3.16"
-    assert power_of_ten(-6284.7) == "10^−6.28e3".replace("6.28e3", "6280")
-    assert power_of_ten(400.0) == "10^400"
+    assert power_of_ten(-6284.7) == "2.0·10⁻⁶²⁸⁵"
+    assert power_of_ten(400.0) == "10⁴⁰⁰"
 
 
 def test_steps_and_paces_are_never_in_powers_of_ten() -> None:
@@ -248,10 +248,7 @@ def test_a_gradient_that_carries_only_over_few_lags_says_when_it_ends(rate: floa
 def test_causes_are_an_equation_without_rounding_noise() -> None:
     causes = CauseRates(0.61, 0.0, -1e-16, -0.786, -0.176)
 
-    assert cause_sentence(causes) == (
-        "+ 0.610 weights + 0.000 slope ceiling γ + 0.000 misalignment − 0.786 saturation = "
-        "−0.176 nats per step"
-    )
+    assert cause_sentence(causes) == ("+ 0.610 weights − 0.786 saturation = −0.176 nats per step")
     assert "exactly zero" in cause_sentence(CauseRates(None, None, None, None, None))
 
 

@@ -1,4 +1,15 @@
-"""Gradient flossing: pull the largest finite-time Lyapunov exponents of a vanilla RNN to 0.
+"""What a vanilla RNN may learn beside its task: to keep its gradient's length, or exponents of 0.
+
+Ω asks the gradient to keep its length from step to step:
+
+    Ω = mean over sequences of Σ_k (‖δ_{k+1} J_{k+1}‖/‖δ_{k+1}‖ − 1)²,    δ_k = ∂E/∂s_k,
+    J_{k+1} = ∂s_{k+1}/∂s_k.
+
+Its gradient is the paper's ∂⁺Ω/∂W: states, slopes and δ are held, so that W acts through the J
+alone. Steps that no error reaches (δ = 0) are left out. Source: Pascanu, Mikolov & Bengio (2013),
+arXiv:1211.5063, equations 9 and 10; their code (pascanur/trainingRNNs) holds the same.
+
+Gradient flossing pulls the largest finite-time Lyapunov exponents to 0:
 
     L = mean over sequences and the k exponents of λ_i²,        λ_i = (1/T) Σ log|R_ii|,
     J_t ⋯ J_{s+1} Q_s = Q_t R,        Q_0 the same random orthonormal (S,k) for all,
@@ -12,9 +23,11 @@ through every J_t, and through the states that J_t depends on, which takes φ″
 NeurIPS, arXiv:2312.17306; QR: Walter, Lehmann & Lamour (2012), Optim. Methods Softw. 27(2).
 """
 
+from dataclasses import replace
+
 import numpy as np
 
-from gradscope.arrays import BoolArray, FloatArray
+from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
 from gradscope.learning.bptt import Gradients, sent_back
 from gradscope.model.cells import Cell, Linearization, product
@@ -26,6 +39,31 @@ from gradscope.names import StateName
 STEPS_PER_QR, LEAST_PIVOT, FLOSSED_SEQUENCES = 4, 1e-10, 16
 """Steps per factorization; part of a column below which its pivot may be rounding: the direction is
 dead; most sequences in a flossing batch (Engelken's)."""
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def with_omega(params: Cell, trajectory: Trajectory, found: Gradients, weight: float) -> Gradients:
+    """Return the gradients of E with ``omega``, and its ``weight`` times ∂⁺Ω/∂W in that of W.
+
+    Where δ J is 0 its length has no derivative, and 0 stands in its place. Cost: one VJP of all
+    steps at once, and one GEMM. Raises SettingError for another cell.
+    """
+    linearization = require_vanilla(params).linearize(trajectory.cell_trajectory)
+    deltas = found.hidden_adjoints[1:]
+    # Of length 1 each, by way of the largest entry: the square of 1e-200 is 0.
+    sizes = np.abs(deltas).max(axis=2, keepdims=True)
+    rows = deltas / np.where(sizes > 0.0, sizes, 1.0)
+    rows /= np.maximum(np.linalg.norm(rows, axis=2, keepdims=True), 1.0)
+    local = np.empty((*rows.shape[:2], linearization.local_size))
+    carried = linearization.vjp(rows, slice(len(rows)), local)
+    kept = np.linalg.norm(carried, axis=2, keepdims=True)
+    excess = np.where(sizes > 0.0, kept - 1.0, 0.0) / np.sqrt(trajectory.n_sequences)
+    slopes = 2.0 * excess / np.sqrt(trajectory.n_sequences) * carried
+    slopes /= np.where(kept > 0.0, kept, 1.0)
+    gradient = linearization.recurrent_gradient(local, slopes, slice(len(rows)))
+    weights = dict(found.weights)
+    weights["recurrent_weights"] = weights["recurrent_weights"] + weight * gradient
+    return replace(found, weights=weights, omega=float(np.sum(np.square(excess))))
 
 
 def exponents_by_qr(
@@ -66,12 +104,16 @@ def flossing_gradient(params: Cell, trajectory: Trajectory, count: int) -> Gradi
     if not alive.any():
         raise SettingError("--floss finds no finite Lyapunov exponent; choose another --activation")
     slopes = np.where(alive, exponents, 0.0) * (2.0 / (trajectory.n_steps * alive.sum()))
-    rows = np.zeros_like(vectors[0])
+    rows, unit = np.zeros_like(vectors[0]), np.eye(count)
     local, through_jacobians = np.empty_like(rows), np.zeros_like(cell.recurrent_weights)
     entering, fed = np.zeros((2, *trajectory.states.shape))
     for step in range(trajectory.n_steps, 0, -1):
         if step in triangles:
-            rows = _back_through_qr(rows, vectors[step], triangles[step], slopes, alive)
+            # Below the diagonal Q̄ᵀ Q is 0 but for rounding, which would grow as (R_ii/R_jj)^t if it
+            # stayed. Adjoints of the dead stay 0.
+            lower = np.tril(slopes[..., None] * unit - rows @ vectors[step].swapaxes(1, 2))
+            upper = np.where(alive[..., None], triangles[step], unit)
+            rows = np.linalg.solve(upper, rows + lower @ vectors[step]).astype(np.float64)
         before, at = vectors[step - 1], (step - 1, slice(None), None)
         fed[step], entering[step - 1] = _through_slopes(cell, trajectory, rows, before, step)
         rows = linearization.vjp(rows, at, local)
@@ -83,17 +125,6 @@ def flossing_gradient(params: Cell, trajectory: Trajectory, count: int) -> Gradi
     weights["recurrent_weights"] += through_jacobians
     loss = float(np.mean(np.square(exponents[alive])))
     return Gradients(loss, np.zeros(trajectory.n_steps), weights, adjoints)
-
-
-def _back_through_qr(
-    rows: FloatArray, basis: FloatArray, upper: FloatArray, slopes: FloatArray, alive: BoolArray
-) -> FloatArray:
-    """Return Āᵀ (B,k,S) from Q̄ᵀ, Qᵀ, R (B,k,k) and c (B,k); adjoints of the dead stay 0."""
-    unit = np.eye(upper.shape[1])
-    # Below the diagonal Q̄ᵀ Q is 0 but for rounding, which would grow as (R_ii/R_jj)^t if it stayed.
-    lower = np.tril(slopes[..., None] * unit - rows @ basis.swapaxes(1, 2))
-    upper = np.where(alive[..., None], upper, unit)
-    return np.asarray(np.linalg.solve(upper, rows + lower @ basis), dtype=np.float64)
 
 
 def _through_slopes(
