@@ -69,7 +69,11 @@ def test_there_are_samples_of_every_kind_that_the_readme_names() -> None:
     }
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "phase-diagram"])
+LONG = pytest.param("lengths", marks=pytest.mark.slow)
+QUICK = sorted({*NAMES} - {"lengths", "phase-diagram"})
+
+
+@pytest.mark.parametrize("name", [*QUICK, LONG])
 def test_a_sample_replays_to_the_same_verdicts_and_numbers(
     name: str, maker: ModuleType, tmp_path: Path
 ) -> None:

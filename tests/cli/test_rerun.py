@@ -26,7 +26,8 @@ from gradscope.sweep.compare import compare
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-SUFFIXES = ("png", "svg", "pdf")
+DRAWN = ("png", "svg", "pdf")
+SUFFIXES = ("png", *(pytest.param(each, marks=pytest.mark.slow) for each in DRAWN[1:]))
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     comparison = compare(settings, activations, (7, 4), kinds=kinds, seeds=2)
     spectrum = analyze(settings.with_changes({"updates": 0, "spectrum": True}))
     spectrum_of = partial(analysis_picture, spectrum, command="spectrum")
-    for suffix in SUFFIXES:
+    for suffix in DRAWN:
         (folder / f"made.{suffix}").write_bytes(analysis_picture(analysis, f".{suffix}"))
         (folder / f"spectrum.{suffix}").write_bytes(spectrum_of(f".{suffix}"))
         (folder / f"cells.{suffix}").write_bytes(comparison_picture(comparison, f".{suffix}"))

@@ -261,7 +261,7 @@ def test_an_ascii_terminal_gets_errors_and_help_in_words_too(run: Run) -> None:
 
 NOISY = """\
 import ctypes, logging, os, subprocess, sys, warnings
-import gradscope.weights.load, gradscope.analysis.analyze as analysis
+import gradscope.weights.load, gradscope.analysis.stage as stage
 from gradscope.__main__ import main
 
 def noisy(*arguments, **options):
@@ -276,7 +276,7 @@ def noisy(*arguments, **options):
         raise ZeroDivisionError("an error of ours")
     return examine(*arguments, **options)
 
-examine, analysis.examine = analysis.examine, noisy
+examine, stage.examine = stage.examine, noisy
 main()
 """
 
