@@ -166,11 +166,14 @@ def show_powers(drawn: "Axis", most: int = 5) -> None:
     from matplotlib.ticker import MaxNLocator
 
     low, high = drawn.get_view_interval()
-    if high - low > 1.0:
+    if high - low > 2.0:
         ticks = np.asarray(MaxNLocator(most, integer=True).tick_values(low, high))
         words = [power(float(each)) for each in ticks]
     else:
         rounds = np.asarray(MaxNLocator(most - 1).tick_values(10.0**low, 10.0**high))
+        if high - low > 1.0:
+            powers = np.arange(np.floor(low), high + 1.0)
+            rounds = np.sort(np.outer((1.0, 2.0, 5.0), 10.0**powers), axis=None)
         ticks, words = np.log10(np.maximum(rounds, 1e-300)), [f"{each:g}" for each in rounds]
     inside = np.flatnonzero((ticks >= low) & (ticks <= high))
     drawn.set_ticks(ticks[inside], [words[place] for place in inside])
