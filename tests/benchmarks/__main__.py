@@ -17,11 +17,19 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402 (after the threads are set)
 
-from tests.benchmarks import engine, start_up, sweep_overhead, training, watching  # noqa: E402
+from tests.benchmarks import (  # noqa: E402
+    engine,
+    recurrences,
+    start_up,
+    sweep_overhead,
+    training,
+    watching,
+)
 from tests.benchmarks.measure import Row  # noqa: E402
 
 SUITES = {
     "engine": engine.rows,
+    "recurrences": recurrences.rows,
     "training": training.rows,
     "watching": watching.rows,
     "start-up": start_up.rows,

@@ -1,0 +1,70 @@
+"""The rows of chains beyond the built-in cells: diagonal ones, and rows carried through a step."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradscope.jacobians.chain import Chain, DenseChain
+from gradscope.jacobians.diagonal import DiagonalChain
+from gradscope.jacobians.lag_norms import lag_norms
+from tests.benchmarks.measure import Row, Side, compare
+
+CHANNELS, STEPS = 4096, 10_000
+STEPPED = 60
+
+
+def rows() -> Iterator[Row]:
+    """Yield the rows."""
+    yield diagonal_against_its_floor()
+    yield diagonal_against_dense()
+    for hidden, floor in ((32, 0.5), (128, 1.5), (256, 1.5)):
+        yield rows_against_jacobians(hidden, floor)
+
+
+def gates(steps: int, channels: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.float64]]:
+    """Return keep gates like those of a minGRU, (T,1,S)."""
+    normal = np.random.default_rng(0).standard_normal((steps, 1, channels))
+    return 1.0 / (1.0 + np.exp(-4.0 - normal))
+
+
+def diagonal_against_its_floor() -> Row:
+    """4096 channels over 10,000 lags, against one multiplication and one maximum a lag."""
+    factors = gates(STEPS, CHANNELS)
+
+    def floor() -> None:
+        product = np.ones(CHANNELS)
+        for step in factors[::-1, 0]:
+            np.multiply(product, step, out=product)
+            product.max()
+
+    name = "diagonal, 4096 channels, T = 10,000, vs one product and one max"
+    ours = Side(lambda: lag_norms(DiagonalChain(factors)))
+    return compare(name, 0.25, ours, Side(floor))
+
+
+def diagonal_against_dense() -> Row:
+    """256 channels over 1000 lags, against the dense chain."""
+    factors = gates(1000, 256)
+    dense = DenseChain(factors[..., None] * np.eye(256))
+    name = "diagonal, 256 channels, T = 1000, vs DenseChain"
+    ours = Side(lambda: lag_norms(DiagonalChain(factors)))
+    reference = Side(lambda: lag_norms(dense, 50), 50 / 1000)
+    return compare(name, 100.0, ours, reference, note="reference: 50 of 1000 lags", repeats=3)
+
+
+def rows_against_jacobians(hidden: int, floor: float) -> Row:
+    """An LSTM's step in PyTorch: rows carried through it, against its Jacobians made and kept."""
+    import torch
+
+    from gradscope.torch import chain
+
+    cell = torch.nn.LSTMCell(8, hidden)
+    state = (torch.zeros(4, hidden), torch.zeros(4, hidden))
+    inputs = torch.randn(STEPPED, 4, 8, generator=torch.Generator().manual_seed(0))
+
+    def made(*, dense: bool) -> Chain:
+        return chain(lambda state, x: cell(x, state), state, inputs, dense=dense)
+
+    name = f"LSTM step, H = {hidden}, T = {STEPPED}, rows carried vs Jacobians made"
+    ours = Side(lambda: lag_norms(made(dense=False)))
+    return compare(name, floor, ours, Side(lambda: lag_norms(made(dense=True))), repeats=3)
