@@ -542,7 +542,7 @@ def test_without_pytorch_the_import_says_how_to_install_it() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert done.returncode == 1
-    assert "ImportError: the live hook needs PyTorch" in done.stderr
+    assert "ImportError: gradscope.torch needs PyTorch" in done.stderr
     assert "pip install '.[torch]'" in done.stderr
 
 

@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -161,8 +160,10 @@ def rows_archive(rows: Rows) -> bytes:
         values = rows.column(name)
         if name in CURVES:
             curves = [curve_from_blob(each or b"") for each in values]
-            padded = zip_longest(*curves, fillvalue=np.nan)
-            arrays[name] = np.array([*padded], np.float64).reshape(-1, len(curves)).T
+            longest = max((curve.size for curve in curves), default=0)
+            arrays[name] = np.full((len(curves), longest), np.nan)
+            for row, curve in zip(arrays[name], curves, strict=True):
+                row[: curve.size] = curve
         elif any(isinstance(each, str) for each in values) or name in ("error", "traceback"):
             arrays[name] = np.array(["" if each is None else str(each) for each in values], str)
         else:

@@ -175,7 +175,7 @@ ROWS = (
     Panel("shares", "The gradient by lag", "spectra_panels", needs="shares"),
     Panel("memory", "Past inputs that can be read out",
           "spectra_panels", needs="memory", term="memory function"),
-    Panel("sensitivity", "Sensitivity to θ, the price of memory", "spectra_panels",
+    Panel("sensitivity", "Sensitivity to θ", "spectra_panels",
           needs="memory"),
     Panel("lyapunov", "Lyapunov exponents", "spectra_panels", needs="spectrum"),
     Panel("eigenvalues", "Eigenvalues of W and of J_t", "spectra_panels", Band.WHY,

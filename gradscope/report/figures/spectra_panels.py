@@ -79,8 +79,7 @@ def memory_panel(axes: "Axes", analysis: Analysis, memory: Memory) -> None:
     if required is not None and required <= memory.delays[-1]:
         axes.axvline(required, color=VERMILLION, linewidth=1.2)
         style.label(axes, f"needed: {required}", (required, 0.6), color=VERMILLION)
-    total = f"sum {number(plain(memory.capacity))}, of {memory.units} units"
-    style.label(axes, total, (memory.delays[-1], 0.9 * axes.get_ylim()[1]), color=INK)
+    style.write_above(axes, f"sum {number(plain(memory.capacity))}, of {memory.units} units")
 
 
 def sensitivity_panel(axes: "Axes", _: Analysis, memory: Memory) -> None:
@@ -167,13 +166,14 @@ def eigenvalues_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
     if ours.size:
         look: Look = {"color": BLUE, "markersize": 5, "markerfacecolor": "none"}
         axes.plot(ours.real, ours.imag, "o", label="W", **look)
-    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_aspect("equal", adjustable="box", anchor="W")
     style.legend(axes)
 
 
 def theory_panel(axes: "Axes", analysis: Analysis, spectrum: Spectrum) -> None:
     """Draw each theory's rate above the measured one; hollow where it does not apply."""
     style.dress(axes, "nats per step", "")
+    axes.locator_params(axis="x", nbins=4)
     growth = analysis.last.growth
     known = [each for each in spectrum.theory if each.rate is not None and np.isfinite(each.rate)]
     if not known:

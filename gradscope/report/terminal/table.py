@@ -85,7 +85,7 @@ def table_of(
         most = NARROWEST if title in left else screen.width
         words = [min(len(word), most) for cell in column for word in cell.split()]
         widths.append(max(1, *map(len, (*head.split("\n"), *column))))
-        slack.append(widths[-1] - max(1, *map(len, head.split()), *words))
+        slack.append(widths[-1] - max((1, *map(len, head.split()), *words)))
     for _ in range(sum(widths) + gap * (len(widths) - 1) - screen.width):
         place = slack.index(max(slack))
         widths[place] -= slack[place] > 0
