@@ -221,7 +221,7 @@ def draw_states(
     opacity = np.where(
         values < 0.0, np.clip(1.0 - values / np.log10(vanishing), FAINTEST, 1.0), 1.0
     )
-    colors = np.where(values > np.log10(exploding) / 3.0, VERMILLION, INK).tolist()
+    colors = np.where(values > np.log10(exploding), VERMILLION, INK).tolist()
     head: Look = {"arrowstyle": "-|>,head_width=0.15,head_length=0.25", "shrinkA": 3.2}
     for place in range(1, lags.size):
         look = {"shrinkB": 3.2, "color": colors[place], "alpha": float(opacity[place])}

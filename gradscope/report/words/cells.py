@@ -15,7 +15,7 @@ _CAUSES = {
         "misalignment", "misalignment",
         "misalignment: the gradient is not aligned with W's strongest direction",
     ),
-    "saturation": ("saturation", "saturation", "saturation: the units work where φ is flat"),
+    "saturation": ("saturation", "saturation", "saturation: slopes φ′ below their largest"),
     "direct": (
         "kept by the gate alone", "gate alone",
         "the gate that keeps the state: what it passes by itself",
@@ -25,7 +25,7 @@ _CAUSES = {
         "the recurrent weights beside the gate that keeps the state",
     ),
     "candidate_saturation": (
-        "candidate saturated", "candidate flat", "saturation: the candidate works where φ is flat",
+        "candidate saturated", "candidate flat", "saturation: the candidate's φ′ below its largest",
     ),
     "closed_gates": (
         "gates closed", "gates closed", "closed gates: they block what the recurrent weights carry",
