@@ -90,7 +90,7 @@ class DiagonalChain(Chain):
         return exponents
 
     def start(self, count: int) -> "RunningProducts":
-        """Return as many products, of no factor yet."""
+        """Return ``count`` products before their first factor."""
         return RunningProducts((count, self.state_size))
 
     def read(self, ends: IntArray, sequences: IntArray, longest: int) -> Iterator[FloatArray]:

@@ -3,7 +3,7 @@
 A state matrix (S, values) that is multiplied from the left by J_t = diag(a_t) + u_t v_tᵀ has the
 same Jacobian for each of its columns. DeltaNet (Yang et al. 2024, arXiv:2406.06484) has a = 1, u =
 −β k, v = k; Gated DeltaNet (Yang et al. 2025, arXiv:2412.06464) a = α, u = −α β k; RWKV-7 (Peng et
-al. 2025, arXiv:2503.14456) a = w, u = −κ, v = α ∘ κ, transposed.
+al. 2025, arXiv:2503.14456) a = w, u = −α ∘ κ, v = κ.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class DiagonalPlusRankOneChain(Chain):
         return dense
 
     def vjp(self, rows: FloatArray, step: int) -> FloatArray:
-        """Rows · J_t, at 4 multiplications per entry."""
+        """Rows · J_t, at three multiplications per entry."""
         return _applied(
             rows, *(each[step - 1] for each in (self.diagonal, self.columns, self.rows))
         )
