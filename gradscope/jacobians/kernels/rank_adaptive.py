@@ -116,7 +116,7 @@ class RankAdaptiveProduct:
         if self._drop == 0 or self.lag < self._next_compression:
             return
         kept, probes = self._rows[:, : self.rank], self._rows[:, self.rank :]
-        graded = _graded(kept)
+        graded = graded_rows(kept)
         energies = np.einsum("nrs,nrs->nr", graded, graded)
         # tails[:, i] = Σ_{j ≥ i} ‖row j‖², the squared Frobenius norm of what dropping the rows
         # from i on would add to E. Summed from the small end: large rows do not swallow it.
@@ -185,7 +185,7 @@ def _sizes(rows: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt(energies) if by_squares else np.max(np.abs(rows), axis=(1, 2)))
 
 
-def _graded(rows: FloatArray) -> FloatArray:
+def graded_rows(rows: FloatArray) -> FloatArray:
     """Rotate R (N,r,S) from the left so that its rows fall off in size: T of R = Q T, or, where R
     is thin, the Q of R Rᵀ, one more step of subspace iteration, which is sharper and cheaper.
     """
