@@ -46,8 +46,7 @@ def scaled_adjoints(
             rows, exponents = chain.vjp(rows, step + 1), exponents + shifts[step]
         if step > 0:
             errors = entering[step - 1][:, None, :]
-            scale = np.full(exponents.shape, scales[step - 1])
-            rows, exponents = added((rows, exponents), (errors, scale))
+            rows, exponents = added((rows, exponents), (errors, scales[step - 1]))
         rows, exponents = rescaled(rows, exponents)
         yield step, rows[:, 0], exponents
 

@@ -163,9 +163,8 @@ class LstmLinearization(Linearization):
         """Return (q ∘ u, u): what a change u of c_t is in (h_t, c_t), the output gate held."""
         return np.concatenate([to_cell * self.shown[at], to_cell], axis=-1)
 
-    def enter(self, errors: FloatArray, at: At = slice(None)) -> FloatArray:
+    def enter(self, errors: FloatArray, _at: At = slice(None), /) -> FloatArray:
         """The readout sees h_t; nothing enters at c_t."""
-        del at
         return np.concatenate([errors, np.zeros_like(errors)], axis=-1)
 
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:

@@ -27,12 +27,8 @@ def rescaled(matrices: FloatArray, exponents: IntArray) -> tuple[FloatArray, Int
 
 
 def added(one: Scaled, other: Scaled) -> Scaled:
-    """Add two matrices (B,r,S) times powers of two, at the scale of the larger of both."""
-    # An empty matrix has no scale: the other's is taken as it is, or digits would be shifted out.
+    """Add two matrices times powers of two, at the scale of the larger: an empty one has none."""
     shifts = [np.where(each.any(axis=(1, 2)), shift, NO_SCALE) for each, shift in (one, other)]
     common = np.maximum(*shifts)
-    scaled = [
-        each * np.ldexp(1.0, np.maximum(shift - common, NO_SCALE))[:, None, None]
-        for (each, _), shift in zip((one, other), shifts, strict=True)
-    ]
-    return scaled[0] + scaled[1], np.where(common == NO_SCALE, 0, common)
+    a, b = (np.ldexp(1.0, shift - common)[:, None, None] for shift in shifts)
+    return one[0] * a + other[0] * b, np.where(common == NO_SCALE, 0, common)

@@ -50,7 +50,7 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
     if screen.full:
         parts += [Text(), *_tables(analysis, screen)]
     if analysis.details is not NO_DETAILS:
-        names = "map", "shares", "lyapunov", "singular", "memory", "sensitivity"
+        names = "map", "shares", "lyapunov", "singular", "memory", "sensitivity", "depth"
         read = [each.reading(analysis) for name in names if (each := PANELS[name]).shown(analysis)]
         parts += [Text(), *bullets("In detail", read + verification_sentences(analysis), screen)]
     return Group(*parts)
@@ -146,8 +146,10 @@ def measure_sentence(analysis: Analysis) -> str:
 
 def layers_title(analysis: Analysis) -> str:
     """Return what stands above the table of layers."""
-    studied = analysis.network and analysis.network.studied
-    return f"Layers of {analysis.settings.weights} (studied: {studied})"
+    network = analysis.network
+    ways = network and {each.direction for each in network.layers}
+    apart = ", each way by itself" if ways and len(ways) > 1 else ""
+    return f"Layers of {analysis.settings.weights} (studied: {network and network.studied}{apart})"
 
 
 def layer_rows(analysis: Analysis) -> list[list[str]]:
