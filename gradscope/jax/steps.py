@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from gradscope.analysis.imported.steps import study_steps
 from gradscope.analysis.results import Analysis
-from gradscope.analysis.study import study_steps
 from gradscope.arrays import FloatArray
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.step_chain import step_chain

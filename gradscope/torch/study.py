@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from gradscope.analysis.imported.steps import study_steps
 from gradscope.analysis.results import Analysis
-from gradscope.analysis.study import study_steps
 from gradscope.torch.steps import Step, TorchSteps, Wide
 
 
@@ -38,7 +39,10 @@ def study(
     """
     name, call = getattr(step, "__name__", type(step).__name__), step
     if inputs is None:
-        inputs, initial_state = initial_state, _zeros(step, initial_state)
+        inputs, initial_state = initial_state, None
+    inputs = pytree.tree_map_only(np.ndarray, torch.from_numpy, inputs)
+    if initial_state is None:
+        initial_state = _zeros(step, inputs)
     if isinstance(step, nn.Module):
         parameters = step if parameters is None else parameters
         call = _turned(step)

@@ -47,7 +47,7 @@ def loss_and_states(cell: Any) -> tuple[Any, list[Any]]:
     """The error as a person would write it, and every h_t."""
     inputs, readout, targets = given()
     h = c = torch.zeros(SEQUENCES, HIDDEN).double()
-    loss, states = 0.0, []
+    loss, states = torch.zeros(()).double(), []
     for x, wanted in zip(inputs, targets, strict=True):
         h, c = cell(x, (h, c))
         h.retain_grad()
@@ -92,7 +92,7 @@ def test_adjoints_by_step_are_those_of_autograd() -> None:
     cell = torch.nn.RNNCell(INPUTS, HIDDEN).double()
     inputs, readout, targets = given()
     h = torch.zeros(SEQUENCES, HIDDEN).double()
-    loss, states = 0.0, []
+    loss, states = torch.zeros(()).double(), []
     for x, wanted in zip(inputs, targets, strict=True):
         h = cell(x, h)
         h.retain_grad()
@@ -195,7 +195,7 @@ def test_classes_have_the_cross_entropy_of_torch() -> None:
     cell = torch.nn.GRUCell(INPUTS, HIDDEN).double()
     wanted = torch.randint(0, OUTPUTS, (STEPS, SEQUENCES))
     wanted[:4] = -100
-    h, loss = torch.zeros(SEQUENCES, HIDDEN).double(), 0.0
+    h, loss = torch.zeros(SEQUENCES, HIDDEN).double(), torch.zeros(()).double()
     for x, each in zip(inputs, wanted, strict=True):
         h = cell(x, h)
         if each[0] >= 0:

@@ -49,7 +49,7 @@ def command_line(
     words = ["gradscope", *command.split()]
     defaults: Mapping[str, Any] = Settings().as_dict()
     given = settings.as_dict()
-    if settings.cell is CellName.STEP:
+    if settings.cell is None:
         if not CODE.fullmatch(code := str(settings.weights)):
             return code  # A call in Python.
         words.append(code)
@@ -126,6 +126,8 @@ def read_recipe(path: Path) -> Recipe:
         seeds = first.pop("seeds", 1)
         given = {} if source else {**document["settings"], **first}
         settings = Settings.from_dict(given, str(path))
+        if settings.cell is None:
+            raise ArchiveError(f"{path} comes of code: {command_line(settings)}")
         return Recipe(
             command,
             settings,

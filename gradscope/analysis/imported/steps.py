@@ -35,7 +35,7 @@ from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import error_per_step
 from gradscope.model.step_cell import StepCell, StepTrajectory
 from gradscope.model.steps import Steps
-from gradscope.names import CellName, ErrorName, StageName
+from gradscope.names import ErrorName, StageName
 
 NONE = np.empty(0)
 NO_SLOPES = SlopeSummary(NONE, NONE, NONE, np.nan, np.empty((0, SLOPE_EDGES.size - 1)))
@@ -54,7 +54,7 @@ def study_steps(
     wanted = _targets(targets, steps)
     of_error = {} if targets is None else {"readout": "readout", "targets": "targets"}
     named = {
-        "cell": CellName.STEP,
+        "cell": None,
         "updates": 0,
         "data": "inputs",
         "hidden": size,
