@@ -126,8 +126,6 @@ def read_recipe(path: Path) -> Recipe:
         seeds = first.pop("seeds", 1)
         given = {} if source else {**document["settings"], **first}
         settings = Settings.from_dict(given, str(path))
-        if settings.cell is None:
-            raise ArchiveError(f"{path} comes of code: {command_line(settings)}")
         return Recipe(
             command,
             settings,
@@ -189,8 +187,12 @@ def command_words(document: Mapping[str, Any]) -> str:
 
 
 def in_full(document: Mapping[str, Any]) -> str:
-    """Return the command of a trial or forecast with all its flags; empty for other documents."""
+    """Return the command of a trial or forecast with all its flags, and of what comes of code of a
+    person's own; empty for other documents.
+    """
     try:
+        if document["settings"].get("cell", "") is None:
+            return command_line(Settings.from_dict(document["settings"]))
         command, *options = (made_by := document["made_by"])
         if made_by[command] not in REPEATED:
             return ""
