@@ -105,7 +105,10 @@ WeightsFile = Annotated[
         show_default=False,
     ),
 ]
-CODE_HELP = f"A network from a file: {READABLE}; or FILE.py:NAME, which runs your Python for a cell or step."
+CODE_HELP = (
+    f"A network from a file: {READABLE}; or FILE.py:NAME, which runs your Python for a cell "
+    "or step."
+)
 FileOrCode = Annotated[
     str | None, typer.Argument(help=CODE_HELP, metavar="[FILE]", show_default=False)
 ]
