@@ -10,6 +10,8 @@ from torch.utils import _pytree as pytree
 
 from gradscope.analysis.imported.steps import study_steps
 from gradscope.analysis.results import Analysis
+from gradscope.model.cells import Cell
+from gradscope.torch.reading import CELLS, cell_of
 from gradscope.torch.steps import Step, TorchSteps, Wide
 
 
@@ -25,7 +27,8 @@ def study(
     **settings: Any,
 ) -> Analysis:
     """Return what ``analyze`` finds of a network, of any recurrence: profile, growth rate, paths
-    between the parts of its state, verdict; with ``map``, ``spectrum`` or ``shares`` also these.
+    between the parts of its state (of a cell of PyTorch's own its causes), verdict; with ``map``,
+    ``spectrum`` or ``shares`` also these.
 
     ``step``, ``initial_state``, ``inputs`` and ``dense`` are those of ``chain``, with its errors. A
     module is called as PyTorch's cells are, ``module(x, state)``, and may be given with its inputs
@@ -50,7 +53,15 @@ def study(
     steps = TorchSteps(call, initial_state, inputs, readout, dict(named or {}))
     wanted = targets.numpy(force=True) if isinstance(targets, Tensor) else targets
     of = {"weights": f"gradscope.torch.study({name})", **settings}
-    return study_steps(steps, wanted, dense=dense, **of)
+    return study_steps(steps, wanted, known=_known(step), dense=dense, **of)
+
+
+def _known(step: Any) -> Cell | None:
+    """Return a cell of PyTorch's own as ours, whose causes are known; None for others."""
+    if type(step) not in CELLS:
+        return None
+    names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if step.bias else ()))
+    return cell_of(step, [getattr(step, name) for name in names])
 
 
 def _turned(module: nn.Module) -> Step:
@@ -60,7 +71,7 @@ def _turned(module: nn.Module) -> Step:
 
 def _zeros(step: Any, inputs: Any) -> Any:
     """Return a state of zeros in the nest of what a module makes of its inputs alone."""
-    with torch.no_grad(), Wide({}):
+    with torch.no_grad(), Wide({}, set()):
         found = step(pytree.tree_map(lambda each: each[0], inputs))
     if isinstance(found, tuple) and len(found) == 2 and not isinstance(found[1], Tensor):
         found = found[1]  # An output and a nest of states.

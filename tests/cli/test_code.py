@@ -18,9 +18,12 @@ from beside import GAIN
 
 open("ran", "w").close()
 
+class Mine(torch.nn.LSTMCell):
+    pass
+
 def cell():
     torch.manual_seed(0)
-    return torch.nn.LSTMCell(2, 4)
+    return Mine(2, 4)
 
 def pair():
     weights = GAIN * torch.eye(3)
