@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gradscope.analysis.setting_values import Group
-from gradscope.analysis.settings import CODE, IMPORTED_SETTINGS, SETTINGS, flag, settings_of
+from gradscope.analysis.settings import CODE, IMPORTED_SETTINGS, SETTINGS
+from gradscope.cli.code import show_mixers, study_code
 from gradscope.cli.command import Call, takes_place, takes_settings, weights_of
 from gradscope.cli.options import (
     MODEL,
@@ -35,7 +35,6 @@ from gradscope.cli.output import (
     write_page,
 )
 from gradscope.errors import SettingError
-from gradscope.frameworks.code import leaves, made_in, ran
 from gradscope.names import Regime
 from gradscope.report.figures.panels import PANELS
 from gradscope.weights.readers import READABLE
@@ -44,10 +43,6 @@ if TYPE_CHECKING:
     from gradscope.analysis.checkpoints import Checkpoint
     from gradscope.analysis.results import Analysis
     from gradscope.report.documents.rows import Rows
-
-READ = ("data", "column", "batch_first", "missing", "steps", "sequences")
-OF_CODE = (*READ, "weights", *settings_of(Group.JUDGING), *settings_of(Group.DETAILS))
-"""Settings that say how its data are read, and those that code may be given."""
 
 EXIT_CHECK_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -75,13 +70,17 @@ def analyze(
     """
     prepare_pictures(call.place, png, save, html)
     asked = call.values(load=load, **{**weights_of(file), **call.place.view.needs})
+    from gradscope.analysis.results import Analysis
     from gradscope.report.documents.analysis import analysis_document
     from gradscope.report.documents.rows import profile_rows
     from gradscope.report.terminal.analysis import analysis_page
 
-    analysis = study_code(asked) if CODE.fullmatch(file or "") else analysis_with_bars(asked)
-    call.place.view.require(analysis)
     place = replace(call.place, full=full)
+    analysis = study_code(asked) if CODE.fullmatch(file or "") else analysis_with_bars(asked)
+    if not isinstance(analysis, Analysis):
+        show_mixers(place, analysis, {"--png": png, "--html": html, "--fail-on": fail_on})
+        return
+    call.place.view.require(analysis)
     show(place, (analysis,), analysis_page, analysis_document, profile_rows)
     finish(place, analysis, "analyze", png, html, save, fail_on)
 
@@ -136,48 +135,6 @@ def analysis_with_bars(asked: Given) -> "Analysis":
             tell("" if done else f"error per step {loss / targets:.4g},")
 
         return run(prepared, watch=watch)
-
-
-def study_code(asked: Given) -> "Analysis":
-    """Run a person's code, and study the step or the cell that it makes on their data.
-
-    The function returns a cell or a model of PyTorch, or a pair of a step of PyTorch or JAX and its
-    initial state. Raises SettingError, in one line, where the code fails.
-    """
-    typed = str(asked["weights"])
-    found = CODE.fullmatch(typed)
-    path, name = Path(found["file"] if found else typed), found["name"] if found else ""
-    if wrong := [each for each in asked if each not in OF_CODE]:
-        raise SettingError(f"{flag(wrong[0])} is not for code of your own; leave it out")
-    if asked.get("data") is None:
-        raise SettingError(f"{typed} is studied on data of yours; give --data FILE")
-    if not path.is_file():
-        raise SettingError(f"{path} is no file; give the FILE.py that defines {name}")
-    note(f"gradscope runs the Python in {path} ({name})")
-    data = _data(asked)
-    made = ran(path, lambda: made_in(path, name))
-    step, *state = made if isinstance(made, tuple) else (made,)
-    if len(state) > 1:
-        raise SettingError(f"{typed} returns {len(made)} things; return a step and its first state")
-    of_study = {name: value for name, value in asked.items() if name not in READ[1:]}
-    if any(type(leaf).__module__.startswith("jax") for leaf in leaves(state)):
-        from gradscope.jax import study as study_jax
-
-        return ran(path, lambda: study_jax(step, state[0], data, **of_study))
-    from gradscope.torch import study
-
-    given = (*state, data)
-    return ran(path, lambda: study(step, given[0], *given[1:], **of_study))
-
-
-def _data(asked: Given) -> Any:
-    """Return the data as (T,B,D), in as many steps and sequences as were asked for."""
-    from gradscope.data.recordings import Layout, cut, read_array, sequences
-
-    path, first = Path(asked["data"]), bool(asked.get("batch_first"))
-    layout = Layout(first, tuple(asked.get("column", ())), asked.get("missing", "refuse"))
-    array = sequences(read_array(path, layout, "--data"), path, batch_first=first)
-    return cut(array, None, asked.get("steps"), asked.get("sequences")).inputs
 
 
 def save_run(place: Place, analysis: "Analysis", path: Path | None) -> None:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module, functional
 
-from gradscope.arrays import FloatArray, quantiles
+from gradscope.arrays import FloatArray, plain, quantiles
 from gradscope.diagnosis.diagnose import Diagnosis, diagnose
 from gradscope.errors import SettingError
 from gradscope.jacobians.diagonal import DiagonalChain, channel_norms
@@ -148,6 +148,23 @@ class MixerStudy:
         held = f"{percent(found.held)} of its {unit} hold 1/1000 after {steps(self.required_lag)}"
         return f"{found.title}{' forgets first' if self.layers[1:] else ''}: {held}"
 
+    @property
+    def table(self) -> tuple[tuple[str, ...], list[list[Any]]]:
+        """Columns and a row for each layer; half-lives and reach in steps, null beyond them."""
+        lives = ("half_life", "half_life_p10", "half_life_p90")
+        columns, rows = ("layer", *lives, "held", "shut", "full", "regime", "horizon"), []
+        for each in self.layers:
+            verdict, shares = each.diagnosis.verdict, (each.held, each.shut, each.full)
+            ends = str(verdict.regime), verdict.horizon
+            rows.append([each.title, *each.half_life, *shares, *ends])
+        return columns, plain(rows)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the answer, the required lag and the layers as plain values."""
+        columns, rows = self.table
+        layers = [dict(zip(columns, row, strict=True)) for row in rows]
+        return {"answer": self.answer, "required_lag": self.required_lag, "layers": layers}
+
     def __repr__(self) -> str:
         titles = ("half-life", "10 %", "90 %", "held", "a<.001", "a>.999", "reach")
         rows: list[tuple[str, ...]] = [(f"{'layer':20}", *titles)]
@@ -173,6 +190,8 @@ def study_mixers(model: Module, inputs: Any, *, required_lag: int | None = None)
         raise SettingError(f"the model has no mixer of {', '.join(MIXERS)}; give a step function")
     if (mask := named.get("attention_mask")) is not None and not mask.all():
         raise SettingError("the sequences are padded; give sequences of one length")
+    if isinstance(inputs, np.ndarray):
+        inputs = torch.from_numpy(np.ascontiguousarray(inputs))
     heard: dict[str, list[Any]] = {name: [] for name in mixers}
     with ExitStack() as after, torch.no_grad():
         for each in model.modules():

@@ -37,7 +37,7 @@ def given(seed: int = 1) -> tuple[Any, Any, Any]:
     return torch.randn(STEPS, SEQUENCES, INPUTS).double(), readout, targets
 
 
-class Wrapped(torch.nn.Module):  # type: ignore[misc]
+class Wrapped(torch.nn.Module):  # type: ignore[misc,name-defined]
     """A cell of somebody's own, of which nothing is known."""
 
     def __init__(self, cell: Any) -> None:
