@@ -13,7 +13,14 @@ from gradscope.analysis.memory import STATES_AT_ONCE, require_memory
 from gradscope.analysis.network import Streams, draw_network, with_noise
 from gradscope.analysis.results import ImportedNetwork
 from gradscope.analysis.setting_values import Group
-from gradscope.analysis.settings import SEQUENCE_SETTINGS, SETTINGS, Settings, flag, settings_of
+from gradscope.analysis.settings import (
+    CODE,
+    SEQUENCE_SETTINGS,
+    SETTINGS,
+    Settings,
+    flag,
+    settings_of,
+)
 from gradscope.analysis.stage import EvaluationBatch, further_steps
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
@@ -47,8 +54,7 @@ class Prepared:
     training batches from ``task`` (None: no training). ``resolved`` are the settings with all that
     the files say filled in; ``error`` is what a saved run keeps (None: to be measured), ``layers``
     every layer of a file of weights, ``stack`` the same with weights and trajectories, kept only on
-    request; ``earlier_training`` is what a saved run keeps of its training; ``depth`` is how the
-    gradient goes through the stack.
+    request; ``earlier_training`` is that of a saved run, ``depth`` the map of the stack.
     """
 
     network: Cell
@@ -80,6 +86,10 @@ def prepare(
     WeightsError if the settings contradict the task or a file, or a file cannot be read.
     """
     values = _read_per_unit(asked.as_dict() if isinstance(asked, Settings) else asked)
+    weights = values.get("weights")
+    if weights and (CODE.fullmatch(str(weights)) or values.get("cell", weights) is None):
+        fault = "is Python code, which is run only where it is typed"
+        raise SettingError(f"{weights} {fault}, as in gradscope analyze FILE.py:NAME")
     if values.get("load") is not None:
         return _saved(values, read_run, read_table)
     if values.get("weights") is not None:

@@ -105,6 +105,13 @@ WeightsFile = Annotated[
         show_default=False,
     ),
 ]
+CODE_HELP = (
+    f"A network from a file: {READABLE}; or FILE.py:NAME, which runs your Python for a cell "
+    "or step."
+)
+FileOrCode = Annotated[
+    str | None, typer.Argument(help=CODE_HELP, metavar="[FILE]", show_default=False)
+]
 THREADS_HELP = "BLAS threads (default: from the environment, else 1)."
 Threads = Annotated[int | None, option("--threads", THREADS_HELP, EXECUTION, "N", min=1)]
 Debug = Annotated[bool, option("--debug", "Show the traceback of an error.", EXECUTION)]

@@ -11,6 +11,7 @@ from gradscope.diagnosis.causes import TOLERANCE, cell_causes
 from gradscope.diagnosis.growth import GatedCauseRates, GrowthRate, PathRates, Rates
 from gradscope.diagnosis.long_run import LongRun
 from gradscope.diagnosis.paths import Blocks, paths, step_reasons
+from gradscope.diagnosis.reasons import Reason
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Evidence, Learned, Verdict, judge
 from gradscope.diagnosis.write_level import Writing
@@ -93,18 +94,17 @@ def diagnose(
         norms = replace(norms, log_norms=np.where(own, log_norms, np.nan))
         log_norms = np.where(own, log_norms, np.where(zero, -np.inf, np.array(shared)))
     grown, bound_rate = growth.growth_rate(norms.log_norms), log_bound_of(chain)
-    lags, more = growth.tail_lags(norms.lags.size), ()
-    rates: Rates
+    lags = growth.tail_lags(norms.lags.size)
+    more: tuple[Reason, ...] = ()
+    rates: Rates = PathRates({}, grown.rate)
     if measured.blocks is not None:
         found = paths(chain, measured.blocks, lags[lags > 0], norms=norms)
         rates = found.rates if len(measured.blocks) > 1 else PathRates({}, found.rates.total)
         more = () if measured.inputs is None else tuple(step_reasons(found, measured.inputs))
-    elif not isinstance(chain, CellChain | ElmanChain):
-        rates = PathRates({}, grown.rate)
-    elif (long_run := measured.long_run) is None:
-        rates = growth.cause_rates(cell_causes(chain, lags[lags > 0], norms=norms))
-    else:
+    if (long_run := measured.long_run) is not None:
         grown, rates = growth.widened(long_run.growth, grown), long_run.causes
+    elif isinstance(chain, CellChain | ElmanChain):
+        rates = growth.cause_rates(cell_causes(chain, lags[lags > 0], norms=norms))
     evidence = Evidence(
         log_norms,
         bound_rate,

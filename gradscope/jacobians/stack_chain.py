@@ -36,8 +36,7 @@ class StackChain(StepChain):
             seen, shown = ran.inputs.shape, below.hidden[1:].shape
             if seen != shown:
                 raise ShapeError(f"a layer has inputs {seen}, but the one below shows {shown}")
-        for _, ran in layers:
-            require_finite(ran.states, "states")
+        require_finite(np.concatenate([ran.states for _, ran in layers], axis=2), "the states")
         ends = np.cumsum([cell.state_size for cell, _ in layers]).tolist()
         of = [(cell, cell.linearize(ran)) for cell, ran in layers]
         self.__dict__.update(of=of, ends=ends)

@@ -27,6 +27,8 @@ REASON_NAMES: Mapping[str, str] = {
     **{name: f"{name}_null_because" for name in _BESIDE_ITSELF},
     **{f"profile.log10_norm.{name}": "profile.null_because" for name in fields.QUANTILES},
     "profile.log10_bound": "profile.null_because",
+    "write_level": "write_level_null_because",
+    "slopes.ceiling": "slopes.null_because",
     "verdict.rate_nats_per_step": "verdict.rate_null_because",
     "verdict.rate_interval_95": "verdict.rate_interval_null_because",
     "verdict.marginal": "verdict.marginal_null_because",
@@ -148,7 +150,7 @@ def _network(analysis: Analysis) -> Document:
     return {
         "network": {
             **named(settings, "layer", "readout", "embedding", file="weights", inputs="data"),
-            "kind": str(settings.cell),
+            "kind": str(settings.cell or "step"),
             "input_size": inputs,
             "hidden_size": hidden,
             "state_size": analysis.params.state_size,

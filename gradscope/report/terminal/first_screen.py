@@ -119,6 +119,7 @@ def _things_to_do(analysis: Analysis, screen: Screen) -> list[list[Text]]:
     rows: list[tuple[str, str | None, str]] = []
     verdict = analysis.last.verdict
     helps = analysis.remedies or verdict.regime in (Regime.VANISHING, Regime.EXPLODING)
+    helps = helps and settings.cell is not None  # Code of somebody's own is not trained.
     if helps and analysis.last.error is not None:
         start = settings.start if settings.weights is None else settings.start or StartName.SCRATCH
         trained = {"load": None, "updates": settings.updates or Settings().updates, "start": start}

@@ -199,16 +199,18 @@ def describe(settings: Settings, analysis: Analysis) -> str:
     inputs, hidden, outputs = analysis.params.sizes
     origin = f"{settings.init} init"
     if settings.weights is not None:
-        origin = f"{settings.layer} of {settings.weights}"
+        origin = f"{settings.layer} of {settings.weights}" if settings.layer else settings.weights
     origin += f", gain {settings.gain:g}" if settings.gain != 1 else ""
     if settings.load is not None:
         origin = f"loaded from {settings.load}"
     out = f"{outputs} out" if outputs else "no readout"
     slow = clock_note(settings.dt, settings.tau)
+    stepped = settings.cell is None
+    state = f"state of {hidden}" if stepped else f"{hidden} hidden"
+    seed = "" if stepped else f"; seed {settings.seed}"
     return (
-        f"{model_name(settings)}, {inputs} in, {hidden} hidden, {out}, {origin}; "
-        f"{steps(analysis.trajectory.n_steps)}{slow}; {analysis.task_info.description}; "
-        f"seed {settings.seed}"
+        f"{model_name(settings)}, {inputs} in, {state}, {out}, {origin}; "
+        f"{steps(analysis.trajectory.n_steps)}{slow}; {analysis.task_info.description}{seed}"
     )
 
 
