@@ -90,7 +90,7 @@ def test_a_stack_that_carries_has_no_such_reason_but_its_map(tmp_path: Path) -> 
 
 
 def test_the_gradient_is_not_fine_where_the_lowest_layer_gets_none_of_it(tmp_path: Path) -> None:
-    given = {"data": str(tmp_path / "x.npy"), "sequences": 2}
+    given: dict[str, Any] = {"data": str(tmp_path / "x.npy"), "sequences": 2}
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(T, 2, H)))
 
     fine, lost = (analysis_of(tmp_path, 3, down, 1.0, **given) for down in (1.0, 1e-3))
@@ -103,7 +103,9 @@ def test_with_targets_the_adjoints_of_every_layer_are_there(tmp_path: Path) -> N
     rng = np.random.default_rng(0)
     np.save(tmp_path / "x.npy", rng.normal(size=(T, 4, H)))
     np.save(tmp_path / "y.npy", rng.normal(size=(T, 4, 2)))
-    given = {name: str(tmp_path / f"{at}.npy") for name, at in (("data", "x"), ("targets", "y"))}
+    given: dict[str, Any] = {
+        name: str(tmp_path / f"{at}.npy") for name, at in (("data", "x"), ("targets", "y"))
+    }
 
     analysis = analysis_of(tmp_path, 2, 0.5, 0.8, readout="fc", **given)
 
@@ -145,7 +147,9 @@ def test_a_stack_that_overflows_and_one_that_is_trained_have_no_map(tmp_path: Pa
     rng = np.random.default_rng(0)
     np.save(tmp_path / "x.npy", rng.normal(size=(T, 8, H)))
     np.save(tmp_path / "y.npy", rng.normal(size=(T, 8, 2)))
-    given = {name: str(tmp_path / f"{at}.npy") for name, at in (("data", "x"), ("targets", "y"))}
+    given: dict[str, Any] = {
+        name: str(tmp_path / f"{at}.npy") for name, at in (("data", "x"), ("targets", "y"))
+    }
 
     trained = analysis_of(tmp_path, 2, 1e-3, 0.5, readout="fc", start="given", updates=1, **given)
 
