@@ -18,6 +18,7 @@ from gradscope.model.steps import NO_DROPOUT, PROMOTED  # noqa: E402
 from gradscope.names import Regime  # noqa: E402
 from gradscope.report.documents.analysis import analysis_document  # noqa: E402
 from gradscope.report.figures.analysis import analysis_picture  # noqa: E402
+from gradscope.report.figures.panels import View  # noqa: E402
 from gradscope.report.html import analysis_html  # noqa: E402
 
 STEPS, SEQUENCES, INPUTS, HIDDEN, OUTPUTS = 12, 3, 2, 5, 2
@@ -175,6 +176,19 @@ def test_a_cell_of_torch_has_the_causes_of_ours_and_the_norms_of_its_step(kind: 
     )
     assert np.isfinite(known.last.profile.log_bound).all()
     assert np.isnan(stepped.last.profile.log_bound).all()
+
+
+def test_of_one_part_without_targets_every_view_can_be_drawn_too() -> None:
+    inputs, *_ = given()
+    found = gt.study(lambda h, x: 0.9 * h + x[:, :1], torch.zeros(SEQUENCES, 4), inputs)
+
+    assert not terms_of(found.last.causes)
+    for view in (View(), View(sheet=True), View(card=True)):
+        assert analysis_picture(found, ".png", view=view)
+    assert "0.9" in analysis_html(found)
+    assert analysis_document(found)["stages"][0]["verdict"]["regime"] == "stable"
+    with pytest.raises(SettingError, match="slopes"):
+        View(panels=("slopes",)).require(found)
 
 
 def test_ids_are_no_amounts_that_a_step_could_go_with() -> None:
