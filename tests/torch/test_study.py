@@ -178,6 +178,38 @@ def test_a_cell_of_torch_has_the_causes_of_ours_and_the_norms_of_its_step(kind: 
     assert np.isnan(stepped.last.profile.log_bound).all()
 
 
+def test_a_stack_with_residuals_and_norms_is_one_step_across_its_layers() -> None:
+    torch.manual_seed(3)
+    cells = [torch.nn.GRUCell(4, 4).double() for _ in range(3)]
+    norms = [torch.nn.LayerNorm(4).double() for _ in cells]
+
+    def step(states: Any, x: Any) -> Any:
+        after = []
+        for cell, norm, state in zip(cells, norms, states, strict=True):
+            after.append(cell(norm(x), state))
+            x = x + after[-1]
+        return tuple(after)
+
+    inputs = torch.randn(STEPS, 1, 4).double()
+    zero = tuple(torch.zeros(1, 4).double() for _ in cells)
+
+    def last(*first: Any) -> Any:
+        states = tuple(each[None] for each in first)
+        for x in inputs:
+            states = step(states, x)
+        return torch.cat(states, dim=1)[0]
+
+    blocks = torch.func.jacrev(last, argnums=(0, 1, 2))(*(each[0] for each in zero))
+    exact = np.linalg.norm(torch.cat(blocks, dim=1).detach().numpy(), 2)
+    for dense in (True, False):
+        found = gt.study(step, zero, inputs, dense=dense)
+        assert found.last.profile.log_norms[-1, 0] == pytest.approx(np.log(exact), abs=1e-10)
+        paths = terms_of(found.last.causes)
+        assert len(paths) == 9
+        # Nothing goes up in one step: a layer does not see those above it.
+        assert {paths[f"s[{a}] → s[{b}]"] for a in range(3) for b in range(a)} == {0.0}
+
+
 def test_of_one_part_without_targets_every_view_can_be_drawn_too() -> None:
     inputs, *_ = given()
     found = gt.study(lambda h, x: 0.9 * h + x[:, :1], torch.zeros(SEQUENCES, 4), inputs)
