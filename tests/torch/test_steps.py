@@ -14,6 +14,7 @@ from gradscope.jacobians.lag_map import lag_map
 from gradscope.jacobians.lag_norms import lag_norms
 from gradscope.jacobians.lyapunov import lyapunov_exponents
 from gradscope.jacobians.singular_values import singular_values
+from tests.torch.step_jacobians import jacobians_by_jacrev
 
 torch = pytest.importorskip("torch", reason="PyTorch steps are what is measured")
 pytestmark = pytest.mark.torch
@@ -113,28 +114,6 @@ def wide(found: Any) -> Any:
     return step, torch.utils._pytree.tree_map(lambda each: each.double(), state)
 
 
-def jacobians(step: Any, state: Any) -> FloatArray:
-    """Return ∂s_t/∂s_{t−1} (T,B,S,S) by ``jacrev``, sequence by sequence."""
-    tree = torch.utils._pytree
-    found = []
-    for x in inputs().double():
-        leaves, spec = tree.tree_flatten(state)
-
-        def flat(vector: Any, own: Any, spec: Any = spec) -> Any:
-            parts = [each[None] for each in vector.split(H)]
-            after = step(tree.tree_unflatten(parts, spec), own[None])
-            nested = tree.tree_flatten(after)[1] == spec
-            return torch.cat(tree.tree_leaves(after if nested else after[1]), dim=1)[0]
-
-        rows = torch.cat(leaves, dim=1)
-        found.append(
-            torch.stack([torch.func.jacrev(flat)(*each) for each in zip(rows, x, strict=True)])
-        )
-        after = step(state, x)
-        state = after if tree.tree_flatten(after)[1] == spec else after[1]
-    return np.asarray(torch.stack(found).detach().numpy())
-
-
 @pytest.mark.parametrize("make", STEPS)
 @pytest.mark.parametrize("dense", [True, False])
 def test_jacobians_are_those_of_jacrev_in_float64(make: Any, dense: bool) -> None:
@@ -143,7 +122,7 @@ def test_jacobians_are_those_of_jacrev_in_float64(make: Any, dense: bool) -> Non
     step, state = make()
     found = chain(step, state, inputs(), dense=dense)
 
-    wanted = jacobians(*wide(make()))
+    wanted = jacobians_by_jacrev(*wide(make()), inputs().double())
     made = np.stack([found.jacobian(t) for t in range(1, T + 1)])
     np.testing.assert_allclose(made, wanted, rtol=1e-12, atol=1e-13)
 
