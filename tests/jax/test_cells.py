@@ -1,0 +1,114 @@
+"""Chains of the cells of Flax and Equinox against ``jax.jacrev``, in float64."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradscope.arrays import FloatArray
+
+jax = pytest.importorskip("jax", reason="the cells are JAX's functions")
+flax = pytest.importorskip("flax", reason="flax is not installed: pip install '.[cells]'")
+flax_nnx = pytest.importorskip("flax.nnx", reason="flax is not installed: pip install '.[cells]'")
+eqx = pytest.importorskip("equinox", reason="equinox is not installed: pip install '.[cells]'")
+
+T, B, D, H = 3, 2, 3, 4
+IMAGE = (2, 3, 2)
+
+Step = Callable[[Any, Any], Any]
+Made = tuple[Callable[[Any], Step], Any, Any, tuple[int, ...]]
+"""How weights become a step, the weights, the initial state, and the shape of an input."""
+
+
+def linen(name: str, *given: Any, shape: tuple[int, ...] = (D,), **options: Any) -> Made:
+    cell = getattr(flax.linen, name)(*(given or (H,)), **options)
+    key = jax.random.key(1)
+    state = cell.initialize_carry(key, (B, *shape))
+    weights = drawn(cell.init(key, state, np.zeros((B, *shape), np.float32)))
+    return lambda weights: lambda s, x: cell.apply(weights, s, x), weights, state, shape
+
+
+def nnx(name: str, **options: Any) -> Made:
+    cell = getattr(flax_nnx, name)(D, H, **options, rngs=flax_nnx.Rngs(1))
+    state = cell.initialize_carry((B, D), flax_nnx.Rngs(1))
+    form, weights, rest = flax_nnx.split(cell, flax_nnx.Param, ...)
+
+    def bound(weights: Any) -> Step:
+        return lambda s, x: flax_nnx.merge(form, weights, rest)(s, x)
+
+    return bound, drawn(weights), state, (D,)
+
+
+def equinox(name: str, n_states: int, **options: Any) -> Made:
+    cell = getattr(eqx.nn, name)(D, H, key=jax.random.key(1), **options)
+    weights, form = eqx.partition(cell, eqx.is_array)
+    zeros = np.zeros((B, H), np.float32)
+
+    def bound(weights: Any) -> Step:
+        own = eqx.combine(weights, form)
+        return jax.vmap(lambda s, x: own(x, s))
+
+    return bound, weights, zeros if n_states == 1 else (zeros,) * n_states, (D,)
+
+
+def drawn(weights: Any) -> Any:
+    """Return weights, biases too, with noise: biases of zeros would hide whether they are used."""
+    rng = np.random.default_rng(2)
+    return jax.tree.map(lambda w: w + 0.1 * rng.standard_normal(w.shape).astype(w.dtype), weights)
+
+
+CELLS: dict[str, Callable[[], Made]] = {
+    "linen simple": lambda: linen("SimpleCell"),
+    "linen simple, residual": lambda: linen("SimpleCell", residual=True),
+    "linen GRU": lambda: linen("GRUCell"),
+    "linen MGU": lambda: linen("MGUCell"),
+    "linen MGU, no reset gate": lambda: linen("MGUCell", reset_gate=False),
+    "linen LSTM": lambda: linen("LSTMCell"),
+    "linen optimised LSTM": lambda: linen("OptimizedLSTMCell"),
+    "linen convolutional LSTM": lambda: linen("ConvLSTMCell", 2, (2, 2), shape=IMAGE),
+    "nnx simple": lambda: nnx("SimpleCell", dtype=None),  # By default it casts to float32 itself.
+    "nnx GRU": lambda: nnx("GRUCell"),
+    "nnx LSTM": lambda: nnx("LSTMCell"),
+    "nnx optimised LSTM": lambda: nnx("OptimizedLSTMCell"),
+    "equinox GRU": lambda: equinox("GRUCell", 1),
+    "equinox LSTM": lambda: equinox("LSTMCell", 2),
+}
+
+
+def jacobians(step: Step, state: Any, inputs: FloatArray) -> FloatArray:
+    """Return ∂s_t/∂s_{t−1} (T,B,S,S) by ``jacrev``, sequence by sequence."""
+    from jax.flatten_util import ravel_pytree
+
+    _, unravel = ravel_pytree(jax.tree.map(lambda each: each[:1], state))
+
+    def next_of(state: Any, x: Any) -> Any:
+        found = step(state, x)
+        same = jax.tree.structure(found) == jax.tree.structure(state)
+        return found if same else found[0]
+
+    def flat(vector: Any, x: Any) -> Any:
+        return ravel_pytree(next_of(unravel(vector), x[None]))[0]
+
+    found = []
+    rows = jax.vmap(lambda each: ravel_pytree(each)[0])(state)
+    for x in inputs:
+        found.append(jax.vmap(jax.jacrev(flat))(rows, x))
+        rows = jax.vmap(flat)(rows, x)
+    return np.stack(found)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_jacobians_are_those_of_jacrev(name: str) -> None:
+    from gradscope.jax import chain
+
+    bound, weights, state, shape = CELLS[name]()
+    inputs = np.random.default_rng(3).standard_normal((T, B, *shape))
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda each: np.asarray(each, np.float64), (weights, state))
+        wanted = jacobians(bound(wide[0]), wide[1], inputs)
+    assert np.abs(wanted).max() > 0.01
+
+    found = chain(bound(weights), state, inputs)
+    made = np.stack([found.jacobian(t) for t in range(1, T + 1)])
+    np.testing.assert_allclose(made, wanted, rtol=0.0, atol=1e-12 * np.abs(wanted).max())
