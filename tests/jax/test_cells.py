@@ -1,6 +1,7 @@
 """Chains of the cells of Flax and Equinox against ``jax.jacrev``, in float64."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ eqx = pytest.importorskip("equinox", reason="equinox is not installed: pip insta
 
 T, B, D, H = 3, 2, 3, 4
 IMAGE = (2, 3, 2)
+SINGLE = np.zeros((B, H), np.float32)
 
 Step = Callable[[Any, Any], Any]
 Made = tuple[Callable[[Any], Step], Any, Any, tuple[int, ...]]
@@ -23,39 +25,43 @@ Made = tuple[Callable[[Any], Step], Any, Any, tuple[int, ...]]
 
 def linen(name: str, *given: Any, shape: tuple[int, ...] = (D,), **options: Any) -> Made:
     cell = getattr(flax.linen, name)(*(given or (H,)), **options)
-    key = jax.random.key(1)
-    state = cell.initialize_carry(key, (B, *shape))
-    weights = drawn(cell.init(key, state, np.zeros((B, *shape), np.float32)))
-    return lambda weights: lambda s, x: cell.apply(weights, s, x), weights, state, shape
+    key, x = jax.random.key(1), np.zeros((B, *shape), np.float32)
+    state = jax.eval_shape(lambda: cell.initialize_carry(key, x.shape))
+    weights = jax.eval_shape(lambda: cell.init(key, jax.tree.map(zeros, state), x))
+    return partial(partial, cell.apply), drawn(weights), state, shape
 
 
-def nnx(name: str, **options: Any) -> Made:
-    cell = getattr(flax_nnx, name)(D, H, **options, rngs=flax_nnx.Rngs(1))
-    state = cell.initialize_carry((B, D), flax_nnx.Rngs(1))
+def nnx(name: str, n_states: int, **options: Any) -> Made:
+    cell = flax_nnx.eval_shape(
+        lambda: getattr(flax_nnx, name)(D, H, **options, rngs=flax_nnx.Rngs(1))
+    )
     form, weights, rest = flax_nnx.split(cell, flax_nnx.Param, ...)
 
     def bound(weights: Any) -> Step:
         return lambda s, x: flax_nnx.merge(form, weights, rest)(s, x)
 
-    return bound, drawn(weights), state, (D,)
+    return bound, drawn(weights), SINGLE if n_states == 1 else (SINGLE,) * n_states, (D,)
 
 
-def equinox(name: str, n_states: int, **options: Any) -> Made:
-    cell = getattr(eqx.nn, name)(D, H, key=jax.random.key(1), **options)
-    weights, form = eqx.partition(cell, eqx.is_array)
-    zeros = np.zeros((B, H), np.float32)
+def equinox(name: str, n_states: int) -> Made:
+    cell = eqx.filter_eval_shape(getattr(eqx.nn, name), D, H, key=jax.random.key(1))
+    weights, form = eqx.partition(cell, lambda each: hasattr(each, "shape"))
 
     def bound(weights: Any) -> Step:
         own = eqx.combine(weights, form)
         return jax.vmap(lambda s, x: own(x, s))
 
-    return bound, weights, zeros if n_states == 1 else (zeros,) * n_states, (D,)
+    return bound, drawn(weights), SINGLE if n_states == 1 else (SINGLE,) * n_states, (D,)
+
+
+def zeros(of: Any) -> Any:
+    return np.zeros(of.shape, of.dtype)
 
 
 def drawn(weights: Any) -> Any:
-    """Return weights, biases too, with noise: biases of zeros would hide whether they are used."""
+    """Return weights of the shapes of others, biases too."""
     rng = np.random.default_rng(2)
-    return jax.tree.map(lambda w: w + 0.1 * rng.standard_normal(w.shape).astype(w.dtype), weights)
+    return jax.tree.map(lambda w: 0.5 * rng.standard_normal(w.shape).astype(w.dtype), weights)
 
 
 CELLS: dict[str, Callable[[], Made]] = {
@@ -67,10 +73,12 @@ CELLS: dict[str, Callable[[], Made]] = {
     "linen LSTM": lambda: linen("LSTMCell"),
     "linen optimised LSTM": lambda: linen("OptimizedLSTMCell"),
     "linen convolutional LSTM": lambda: linen("ConvLSTMCell", 2, (2, 2), shape=IMAGE),
-    "nnx simple": lambda: nnx("SimpleCell", dtype=None),  # By default it casts to float32 itself.
-    "nnx GRU": lambda: nnx("GRUCell"),
-    "nnx LSTM": lambda: nnx("LSTMCell"),
-    "nnx optimised LSTM": lambda: nnx("OptimizedLSTMCell"),
+    "nnx simple": lambda: nnx(
+        "SimpleCell", 1, dtype=None
+    ),  # By default it casts to float32 itself.
+    "nnx GRU": lambda: nnx("GRUCell", 1),
+    "nnx LSTM": lambda: nnx("LSTMCell", 2),
+    "nnx optimised LSTM": lambda: nnx("OptimizedLSTMCell", 2),
     "equinox GRU": lambda: equinox("GRUCell", 1),
     "equinox LSTM": lambda: equinox("LSTMCell", 2),
 }
@@ -90,12 +98,11 @@ def jacobians(step: Step, state: Any, inputs: FloatArray) -> FloatArray:
     def flat(vector: Any, x: Any) -> Any:
         return ravel_pytree(next_of(unravel(vector), x[None]))[0]
 
-    found = []
+    def scanned(rows: Any, x: Any) -> Any:
+        return jax.vmap(flat)(rows, x), jax.vmap(jax.jacrev(flat))(rows, x)
+
     rows = jax.vmap(lambda each: ravel_pytree(each)[0])(state)
-    for x in inputs:
-        found.append(jax.vmap(jax.jacrev(flat))(rows, x))
-        rows = jax.vmap(flat)(rows, x)
-    return np.stack(found)
+    return np.asarray(jax.lax.scan(scanned, rows, inputs)[1])
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -103,6 +110,7 @@ def test_jacobians_are_those_of_jacrev(name: str) -> None:
     from gradscope.jax import chain
 
     bound, weights, state, shape = CELLS[name]()
+    state = jax.tree.map(zeros, state)
     inputs = np.random.default_rng(3).standard_normal((T, B, *shape))
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda each: np.asarray(each, np.float64), (weights, state))

@@ -35,6 +35,11 @@ def test_jacobians_are_those_of_jacrev(name: str, dense: bool) -> None:
     assert np.abs(wanted).max() > 0.01
     np.testing.assert_allclose(made, wanted, rtol=0.0, atol=1e-12 * np.abs(wanted).max())
 
+    some = np.random.default_rng(1).standard_normal((B, 3, found.state_size))
+    np.testing.assert_allclose(found.vjp(some, T), some @ wanted[-1], rtol=1e-11, atol=1e-13)
+    forward = some @ wanted[-1].swapaxes(1, 2)
+    np.testing.assert_allclose(found.jvp(some, T), forward, rtol=1e-11, atol=1e-13)
+
     product, norms = np.eye(found.state_size)[None], []
     for factor in wanted[::-1]:
         product = product @ factor
