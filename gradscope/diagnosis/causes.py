@@ -115,7 +115,7 @@ def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None
     """
     if not isinstance(chain, ElmanChain):
         raise SettingError("explicit Jacobians have no slopes to split by; give an ElmanChain")
-    chosen, total, directions = _measured_directions(chain, lags, norms)
+    chosen, total, directions = measured_directions(chain, lags, norms)
     terms = _path_terms(chain, chosen, directions)
     shifts = LOG_2 * np.cumsum(step_shifts(chain)[::-1], axis=0)[chosen - 1]
     of_weights = log_bound_per_step(chain.recurrent_weights, 1.0, chain.leak)
@@ -148,7 +148,7 @@ def _against_bound(
     )
 
 
-def _measured_directions(
+def measured_directions(
     chain: Chain, asked: IntArray | None, norms: LagNorms | None
 ) -> tuple[IntArray, FloatArray, FloatArray]:
     """Return lags (K,), log σ_max measured (K,B), and its directions (K,B,S)."""
@@ -179,7 +179,7 @@ def cell_causes(
     """
     if not isinstance(chain, CellChain):
         return causes(chain, lags, norms=norms)
-    chosen, total, directions = _measured_directions(chain, lags, norms)
+    chosen, total, directions = measured_directions(chain, lags, norms)
     terms = _path_terms(chain, chosen, directions)
     return causes_of_path(chain.linearization, chosen, total, terms)
 

@@ -8,12 +8,12 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray, quantiles
 from gradscope.diagnosis import growth
 from gradscope.diagnosis.causes import TOLERANCE, cell_causes
-from gradscope.diagnosis.growth import GatedCauseRates, GrowthRate, Rates
+from gradscope.diagnosis.growth import GatedCauseRates, GrowthRate, PathRates, Rates
 from gradscope.diagnosis.long_run import LongRun
+from gradscope.diagnosis.paths import Blocks, paths, step_reasons
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Evidence, Learned, Verdict, judge
 from gradscope.diagnosis.write_level import Writing
-from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.chain import Chain, ElmanChain
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
@@ -57,6 +57,8 @@ class NetworkMeasures:
     writing: Writing | None = None
     white_noise: bool = False
     lengths: IntArray | None = None
+    blocks: Blocks | None = None
+    inputs: FloatArray | None = None
 
 
 def diagnose(
@@ -76,9 +78,10 @@ def diagnose(
     ``overflow_step``, at which the state grew too large to go on, are in steps; ``tolerance`` is
     the largest relative error of σ_max: the default lets the four causes add up to 1e-9;
     ``network`` is what a chain alone cannot tell, which has no inputs to go on with: without it
-    growth rate and causes are those of the second half of its lags.
+    growth rate and causes are those of the second half of its lags. Of a chain that is no cell's
+    the bound is not known (NaN), and the causes are paths between blocks of the state, if any.
 
-    Raises SettingError if ``max_lag`` is not in 1 … T, or the chain is one of explicit Jacobians.
+    Raises SettingError if ``max_lag`` is not in 1 … T.
     """
     norms = lag_norms(chain, max_lag, tolerance=tolerance)
     measured = network or NetworkMeasures()
@@ -90,8 +93,15 @@ def diagnose(
         norms = replace(norms, log_norms=np.where(own, log_norms, np.nan))
         log_norms = np.where(own, log_norms, np.where(zero, -np.inf, np.array(shared)))
     grown, bound_rate = growth.growth_rate(norms.log_norms), log_bound_of(chain)
-    if (long_run := measured.long_run) is None:
-        lags = growth.tail_lags(norms.lags.size)
+    lags, more = growth.tail_lags(norms.lags.size), ()
+    rates: Rates
+    if measured.blocks is not None:
+        found = paths(chain, measured.blocks, lags[lags > 0], norms=norms)
+        rates = found.rates if len(measured.blocks) > 1 else PathRates({}, found.rates.total)
+        more = () if measured.inputs is None else tuple(step_reasons(found, measured.inputs))
+    elif not isinstance(chain, CellChain | ElmanChain):
+        rates = PathRates({}, grown.rate)
+    elif (long_run := measured.long_run) is None:
         rates = growth.cause_rates(cell_causes(chain, lags[lags > 0], norms=norms))
     else:
         grown, rates = growth.widened(long_run.growth, grown), long_run.causes
@@ -109,13 +119,15 @@ def diagnose(
     )
     log_bound = bound_rate * norms.lags.astype(np.float64)
     lines = thresholds or Thresholds()
-    return Diagnosis(norms, log_bound, grown, rates, judge(evidence, lines), lines)
+    verdict = judge(evidence, lines)
+    verdict = replace(verdict, reasons=(*verdict.reasons, *more))
+    return Diagnosis(norms, log_bound, grown, rates, verdict, lines)
 
 
 def log_bound_of(chain: Chain) -> float:
-    """Return the most that one step of a chain can add to log σ_max, in nats."""
+    """Return the most that one step of a chain can add to log σ_max, in nats; NaN: not known."""
     if isinstance(chain, ElmanChain):
         return log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
     if isinstance(chain, CellChain):
         return chain.linearization.log_bound()
-    raise SettingError("explicit Jacobians have no causes; give a cell's chain, or take lag_norms")
+    return np.nan

@@ -8,6 +8,7 @@ the transient: ½ log ℓ for wide random factors (Penson & Życzkowski 2011, ar
 1.5/L enters a regression and at most log 2/L the mean increment.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -90,11 +91,23 @@ class GatedCauseRates(CompactRepr):
     total: float | None
 
 
-Rates = CauseRates | GatedCauseRates
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class PathRates(CompactRepr):
+    """The paths between blocks of the state by which a growth rate comes about, and their sum, as
+    in ``CauseRates``; no ``terms`` where there is but one block, or none is known.
+    """
+
+    terms: Mapping[str, float | None]
+    total: float | None
+
+
+Rates = CauseRates | GatedCauseRates | PathRates
 
 
 def terms_of(rates: Rates) -> dict[str, float | None]:
     """Return the terms that add up to the growth rate, by name."""
+    if isinstance(rates, PathRates):
+        return dict(rates.terms)
     return {each.name: getattr(rates, each.name) for each in fields(rates) if each.name != "total"}
 
 

@@ -27,6 +27,8 @@ class ReasonCode(StrEnum):
     BOUND_ALLOWS_EXPLODING = "bound-allows-exploding"
     BOUND_IS_ONE = "bound-is-one"
     MAIN_CAUSE = "main-cause"
+    FEW_STEPS = "few-steps-make-half"
+    GROWTH_FOLLOWS_INPUT = "growth-follows-input"
     GRADIENT_FINE = "gradient-fine"
     AT_BASELINE = "no-better-than-baseline"
     BEATS_BASELINE = "better-than-baseline"

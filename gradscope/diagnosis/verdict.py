@@ -46,12 +46,12 @@ class Learned:
 class Evidence(CompactRepr):
     """What a verdict rests on.
 
-    ``log_norms`` (L,B) in nats; ``bound_rate`` is log(γ σ_max(W)) in nats per step, or with
-    ``bound_of_course`` the most that a step of the measured trajectory can add; ``required_lag`` in
-    steps, None where it is unknown; ``learned`` is None before training; ``overflow_step`` is the
-    step at which the state grew too large to go on, None where it did not; ``growth`` is the growth
-    rate, None for that of the profile; ``writing`` is None where only Jacobians are known; on
-    ``white_noise`` nothing is called fine.
+    ``log_norms`` (L,B) in nats; ``bound_rate`` is log(γ σ_max(W)) in nats per step (NaN: not
+    known), or with ``bound_of_course`` the most that a step of the measured trajectory can add;
+    ``required_lag`` in steps, None where it is unknown; ``learned`` is None before training;
+    ``overflow_step`` is the step at which the state grew too large to go on, None where it did not;
+    ``growth`` is the growth rate, None for that of the profile; ``writing`` is None where only
+    Jacobians are known; on ``white_noise`` nothing is called fine.
     """
 
     log_norms: FloatArray
@@ -227,17 +227,26 @@ def _lag_reasons(verdict: Verdict) -> Iterator[Reason]:
         yield Reason(code, {"horizon": verdict.horizon, "required_lag": required})
 
 
-def _bound_and_cause(evidence: Evidence, regime: Regime) -> Iterator[Reason]:
-    """Yield what the bound leaves possible, and the largest cause in the direction of the rate."""
+def _bound(evidence: Evidence) -> Reason:
     forced = evidence.bound_rate < 0.0
     code = ReasonCode.BOUND_FORCES_VANISHING if forced else ReasonCode.BOUND_ALLOWS_EXPLODING
     if abs(evidence.bound_rate) <= ROUNDING:
         code = ReasonCode.BOUND_IS_ONE
     rate = evidence.bound_rate if np.isfinite(evidence.bound_rate) else None
     of_course = {"of": "course"} if evidence.bound_of_course else {}
-    yield Reason(code, {"bound_rate_nats_per_step": rate, **of_course})
+    return Reason(code, {"bound_rate_nats_per_step": rate, **of_course})
+
+
+def _bound_and_cause(evidence: Evidence, regime: Regime) -> Iterator[Reason]:
+    """Yield what the bound leaves possible, if one is known, and the largest cause in the direction
+    of the rate.
+    """
+    if not np.isnan(evidence.bound_rate):
+        yield _bound(evidence)
     rates = evidence.causes
-    if rates is None or rates.total is None or (regime is Regime.EXPLODING and rates.total < 0.0):
+    if rates is None or rates.total is None or not growth.terms_of(rates):
+        return
+    if regime is Regime.EXPLODING and rates.total < 0.0:
         return
     sign = 1.0 if rates.total >= 0 else -1.0
     cause, size = max(growth.terms_of(rates).items(), key=lambda each: sign * (each[1] or 0.0))

@@ -15,8 +15,8 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError, ShapeError
 from gradscope.jacobians.chain import Chain, DenseChain, require_finite
 
-Pull = Callable[[FloatArray, IntArray, IntArray], FloatArray]
-"""Rows (N,r,S) · J_t, given the steps t (N,) and sequences (N,) of the N products."""
+Carry = Callable[[FloatArray, IntArray, IntArray], FloatArray]
+"""Rows (N,r,S) · J_t, or J_t · vectors, given the steps t (N,) and sequences (N,) of N products."""
 
 Leaves = Sequence[Any]
 """The NumPy arrays of a nest, (B,…) each."""
@@ -35,7 +35,8 @@ SAME = 1e-9
 class StepChain(Chain):
     """The chain of a step whose Jacobians are not kept, of ``sizes`` (T,B,S)."""
 
-    pull: Pull
+    pull: Carry
+    push: Carry
     sizes: tuple[int, int, int]
     _last: dict[int, FloatArray] = field(init=False, repr=False)
 
@@ -59,8 +60,9 @@ class StepChain(Chain):
         return self.pull(rows, np.full(every.size, step), every)
 
     def jvp(self, vectors: FloatArray, step: int) -> FloatArray:
-        """J_t v, by the Jacobian."""
-        return np.asarray(vectors @ self.jacobian(step).swapaxes(1, 2))
+        """J_t v."""
+        every = np.arange(self.n_sequences)
+        return self.push(vectors, np.full(every.size, step), every)
 
     def accumulate_vjp(
         self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
@@ -124,16 +126,33 @@ class Steps(ABC):
     def candidates(self, found: Any) -> tuple[Any, ...]:
         """Return what of a step's result may be the next state, the likeliest first."""
 
+    @abstractmethod
+    def pushforward(self, state: Leaves, given: Leaves, tangents: Leaves) -> list[Any]:
+        """Return where a step carries changes of the floating-point arrays of a state."""
+
     def pull(self, rows: FloatArray, steps: IntArray, sequences: IntArray) -> FloatArray:
         """Rows (N,r,S) · J_t at the steps t (N,) of sequences (N,)."""
+        return self._carried(self.pullback, rows, steps, sequences)
+
+    def push(self, vectors: FloatArray, steps: IntArray, sequences: IntArray) -> FloatArray:
+        """J_t v for vectors (N,r,S) at the steps t (N,) of sequences (N,)."""
+        return self._carried(self.pushforward, vectors, steps, sequences)
+
+    def _carried(
+        self,
+        carry: Callable[[Leaves, Leaves, Leaves], list[Any]],
+        rows: FloatArray,
+        steps: IntArray,
+        sequences: IntArray,
+    ) -> FloatArray:
         out, (count, many, size) = np.empty(rows.shape), rows.shape
         at_once = max(1, MAX_COPIES // many)
         for start in range(0, count, at_once):
             some = slice(start, start + at_once)
             at = np.repeat(steps[some] - 1, many), np.repeat(sequences[some], many)
             state = [each[at] for each in self._leaves]
-            cotangents = self._split(rows[some].reshape(-1, size))
-            found = self.pullback(state, self._given(*at), cotangents)
+            along = self._split(rows[some].reshape(-1, size))
+            found = carry(state, self._given(*at), along)
             out[some] = _vector(found).reshape(-1, many, size)
         return out
 
@@ -204,7 +223,7 @@ def step_chain(steps: Steps, dense: bool | None) -> Chain:
     ``DENSE_STATE``) or asked for, else a ``StepChain``.
     """
     n_steps, n_sequences, size = steps.states[1:].shape
-    chain = StepChain(steps.pull, (n_steps, n_sequences, size))
+    chain = StepChain(steps.pull, steps.push, (n_steps, n_sequences, size))
     if dense is None:
         dense = size <= DENSE_STATE and n_steps * n_sequences * size**2 <= DENSE_ENTRIES
     if not dense:

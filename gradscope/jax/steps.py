@@ -52,26 +52,31 @@ class JaxSteps(Steps):
 
     def pullback(self, state: Leaves, given: Leaves, cotangents: Leaves) -> list[Any]:
         """Return what arrives at the floating-point arrays of a state from those of the next."""
+        moved, moving = self._moved(state, given)
+        with jax.enable_x64(True):
+            _, back = jax.vjp(moved, *moving)
+            # JAX pairs complex numbers without conjugation, PyTorch and we with it.
+            found = back([jnp.asarray(np.conj(each)) for each in cotangents])
+        return [np.conj(np.asarray(each)) for each in found]
+
+    def pushforward(self, state: Leaves, given: Leaves, tangents: Leaves) -> list[Any]:
+        """Return where a step carries changes of the floating-point arrays of a state."""
+        moved, moving = self._moved(state, given)
+        with jax.enable_x64(True):
+            _, found = jax.jvp(moved, moving, list(map(jnp.asarray, tangents)))
+        return list(map(np.asarray, found))
+
+    def _moved(self, state: Leaves, given: Leaves) -> tuple[Callable[..., list[Any]], list[Any]]:
+        """Return the step as a function of the floating-point arrays of a state, and these."""
         moves = [np.issubdtype(each.dtype, np.inexact) for each in state]
 
         def moved(*moving: Any) -> list[Any]:
             own = iter(moving)
             whole = [next(own) if m else each for m, each in zip(moves, state, strict=True)]
-            after = self._call(whole, given)
-            return [
-                each.astype(cut.dtype)
-                for each, cut in zip(
-                    [each for m, each in zip(moves, after, strict=True) if m],
-                    cotangents,
-                    strict=True,
-                )
-            ]
+            after = zip(moves, self._call(whole, given), state, strict=True)
+            return [each.astype(like.dtype) for m, each, like in after if m]
 
-        with jax.enable_x64(True):
-            _, back = jax.vjp(moved, *(each for m, each in zip(moves, state, strict=True) if m))
-            # JAX pairs complex numbers without conjugation, PyTorch and we with it.
-            found = back([jnp.asarray(np.conj(each)) for each in cotangents])
-        return [np.conj(np.asarray(each)) for each in found]
+        return moved, [each for m, each in zip(moves, state, strict=True) if m]
 
     def _call(self, state: Leaves, given: Leaves) -> list[Any]:
         x = jax.tree.unflatten(self._inputs_spec, list(map(jnp.asarray, given)))

@@ -90,16 +90,38 @@ class TorchSteps(Steps):
 
     def pullback(self, state: Leaves, given: Leaves, cotangents: Leaves) -> list[Any]:
         """Return what arrives at the floating-point tensors of a state from those of the next."""
-        before, cut = self._tensors(state), self._tensors(cotangents)
-        moving = [each.requires_grad_() for each in before if _moves(each)]
-        with torch.enable_grad():
-            after = [each for each in self._call(before, given) if _moves(each)]
-        pairs = [pair for pair in zip(after, cut, strict=True) if pair[0].requires_grad]
-        if not pairs:
-            raise SettingError("the next state has no gradient: it is detached in the step")
-        ends, rows = zip(*pairs, strict=True)
+        moving, after = self._recorded(state, given)
+        ends, rows = _with_gradient(after, self._tensors(cotangents))
         found = torch.autograd.grad(ends, moving, rows, materialize_grads=True)
         return [each.numpy(force=True) for each in found]
+
+    def pushforward(self, state: Leaves, given: Leaves, tangents: Leaves) -> list[Any]:
+        """Return where a step carries changes of the floating-point tensors of a state: what it
+        pulls back is linear in the rows, and its derivative by them is J_t v.
+        """
+        moving, after = self._recorded(state, given)
+        ends, rows = _with_gradient(after, [torch.zeros_like(each) for each in after])
+        rows = [each.requires_grad_() for each in rows]
+        make: dict[str, bool] = {"materialize_grads": True, "create_graph": True}
+        pulled = torch.autograd.grad(ends, moving, rows, **make)
+        linear = [
+            pair
+            for pair in zip(pulled, self._tensors(tangents), strict=True)
+            if pair[0].requires_grad
+        ]
+        whole = {id(each): torch.zeros_like(each) for each in after}
+        if linear:
+            of, along = zip(*linear, strict=True)
+            found = torch.autograd.grad(of, rows, along, materialize_grads=True)
+            whole |= {id(end): each for end, each in zip(ends, found, strict=True)}
+        return [whole[id(each)].numpy(force=True) for each in after]
+
+    def _recorded(self, state: Leaves, given: Leaves) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the floating-point tensors of a state, and those of the next, with a graph."""
+        before = self._tensors(state)
+        moving = [each.requires_grad_() for each in before if _moves(each)]
+        with torch.enable_grad():
+            return moving, [each for each in self._call(before, given) if _moves(each)]
 
     def _tensors(self, arrays: Leaves) -> list[Tensor]:
         return [torch.tensor(each, device=self._device) for each in arrays]
@@ -109,6 +131,15 @@ class TorchSteps(Steps):
         with Wide():
             found = self._step(pytree.tree_unflatten(state, self._spec), x)
         return self.next_state(found, state)
+
+
+def _with_gradient(after: list[Tensor], along: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return those of the next state that have a gradient, with what belongs to them."""
+    pairs = [pair for pair in zip(after, along, strict=True) if pair[0].requires_grad]
+    if not pairs:
+        raise SettingError("the next state has no gradient: it is detached in the step")
+    ends, rows = map(list, zip(*pairs, strict=True))
+    return ends, rows
 
 
 def _moves(tensor: Tensor) -> bool:

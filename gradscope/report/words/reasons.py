@@ -107,6 +107,14 @@ def _shortened(n: Mapping[str, Any]) -> str:
     )
 
 
+def _cause(name: str) -> str:
+    return f"cause is {MAIN_CAUSES[name]}" if name in MAIN_CAUSES else f"path is {name}"
+
+
+def _more(correlation: float) -> str:
+    return f"keeps {'more' if correlation > 0.0 else 'less'} of the gradient"
+
+
 _NO_PATH = "no path leads back."
 
 _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
@@ -168,8 +176,15 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
             f"{_bound(n, '=')}: the gradient cannot grow, and need not vanish."
         ),
         ReasonCode.MAIN_CAUSE: lambda n: (
-            f"The main cause is {MAIN_CAUSES[n['cause']]} ({level(n['nats_per_step'])} nats per "
-            "step)."
+            f"The main {_cause(n['cause'])} ({level(n['nats_per_step'])} nats per step)."
+        ),
+        ReasonCode.FEW_STEPS: lambda n: (
+            f"Half of what the gradient {'gains' if n['grows'] else 'loses'} comes from "
+            f"{n['steps']} of {n['of']} steps."
+        ),
+        ReasonCode.GROWTH_FOLLOWS_INPUT: lambda n: (
+            f"Where input {n['column']} is larger, a step {_more(n['correlation'])} (correlation "
+            f"{level(round(n['correlation'], 2))})."
         ),
         ReasonCode.GRADIENT_FINE: lambda _: (
             "The gradient is fine: if training fails, look elsewhere."

@@ -330,9 +330,11 @@ REASONS: dict[ReasonCode, list[dict[str, Any]]] = {
     ],
     ReasonCode.BOUND_ALLOWS_EXPLODING: [{"bound_rate_nats_per_step": 0.1}],
     ReasonCode.BOUND_IS_ONE: [{"bound_rate_nats_per_step": 2e-16}],
+    ReasonCode.FEW_STEPS: [{"steps": 3, "of": 50, "grows": grows} for grows in (0, 1)],
+    ReasonCode.GROWTH_FOLLOWS_INPUT: [{"column": 2, "correlation": each} for each in (-0.7, 0.7)],
     ReasonCode.MAIN_CAUSE: [
         {"cause": cause, "nats_per_step": size}
-        for cause in ("weights", "slope_ceiling", "misalignment", "saturation")
+        for cause in ("weights", "slope_ceiling", "misalignment", "saturation", "h → c")
         for size in (-0.1, None)
     ],
     ReasonCode.GRADIENT_FINE: [{"required_lag": None}],
