@@ -32,13 +32,12 @@ def linen(name: str, *given: Any, shape: tuple[int, ...] = (D,), **options: Any)
 
 
 def nnx(name: str, n_states: int, **options: Any) -> Made:
-    cell = flax_nnx.eval_shape(
-        lambda: getattr(flax_nnx, name)(D, H, **options, rngs=flax_nnx.Rngs(1))
-    )
+    kind = getattr(flax_nnx, name)
+    cell = flax_nnx.eval_shape(lambda: kind(D, H, **options, rngs=flax_nnx.Rngs(1)))
     form, weights, rest = flax_nnx.split(cell, flax_nnx.Param, ...)
 
-    def bound(weights: Any) -> Step:
-        return lambda s, x: flax_nnx.merge(form, weights, rest)(s, x)
+    def bound(weights: Any) -> Any:
+        return flax_nnx.merge(form, weights, rest)
 
     return bound, drawn(weights), SINGLE if n_states == 1 else (SINGLE,) * n_states, (D,)
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -192,27 +192,186 @@ def test_dropout_is_off_and_operations_in_place_and_kinks_are_taken() -> None:
     np.testing.assert_allclose(lag_norms(found).log_norms[-1], T * np.log(0.5), rtol=1e-12)
 
 
-def batch_norm() -> Any:
-    norm = torch.nn.BatchNorm1d(H)
-    return lambda h, x: norm(h + x.sum(dim=1, keepdim=True))
+def in_place(h: Any, x: Any) -> Any:
+    h.mul_(0.5)
+    x.mul_(2.0)
+    h += x.sum(dim=1, keepdim=True)
+    return h
 
 
+class Pair(NamedTuple):
+    h: Any
+    c: Any
+
+
+def ones(*shape: int, dtype: Any = torch.float32) -> Any:
+    return torch.ones(*(shape or (B, H)), dtype=dtype)
+
+
+HALVING: dict[str, tuple[Any, Any]] = {
+    "in place": (in_place, ones()),
+    "torch.dropout": (lambda h, _: torch.dropout(h, 0.5, train=True) * 0.5, ones()),
+    "dropout of channels": (lambda h, _: torch.feature_dropout(h, 0.5, train=True) * 0.5, ones()),
+    "keys in another order": (
+        lambda s, _: {"c": s["c"] * 0.5, "h": s["h"] * 0.25},
+        {"h": ones(), "c": ones()},
+    ),
+    "a list for a tuple": (lambda s, _: [s[0] * 0.25, s[1] * 0.5], (ones(), ones())),
+    "a list of output and state": (lambda h, _: [h.sum(dim=1), h * 0.5], ones()),
+    "named": (lambda s, _: (s.h, Pair(s.h * 0.25, s.c * 0.5)), Pair(ones(), ones())),
+    "nested": (lambda s, _: {"a": [s["a"][0] * 0.5], "b": ()}, {"a": [ones()], "b": ()}),
+    "yes and no": (
+        lambda s, _: (s[0] * 0.5, ~s[1]),
+        (ones(), ones(B, dtype=torch.bool)),
+    ),
+    "half precision": (lambda h, _: h * ones(H, dtype=torch.float16) * 0.5, ones().half()),
+    "a number each": (lambda h, x: h * 0.5 + x[:, 0], ones(B)),
+    "an image": (lambda h, _: torch.nn.functional.avg_pool1d(h, 1) * 0.5, ones(B, 2, 3)),
+    "NumPy": (lambda h, _: h * 0.5, np.ones((B, H))),
+    "a state that wants a gradient": (lambda h, _: h * 0.5, ones().requires_grad_()),
+    "weights that want one": (lambda h, _: h * ones(H).requires_grad_() * 0.5, ones()),
+    "an embedding": (lambda h, x: h * 0.5 + module("Embedding", 9, H)(x[:, 0].long() % 9), ones()),
+    "Python's own branch": (lambda h, _: h * (0.5 if h.shape[0] else 1.0), ones()),
+}
+
+
+@pytest.mark.parametrize("name", HALVING)
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+@pytest.mark.parametrize("dense", [True, False])
+def test_odd_steps_have_their_jacobians(name: str, around: Any, dense: bool) -> None:
+    from gradscope.torch import chain
+
+    step, state = HALVING[name]
+    with around():
+        found = chain(step, state, inputs(), dense=dense)
+        norms = lag_norms(found).log_norms
+        forward = found.jvp(np.ones((B, 1, found.state_size)), T)
+
+    lags = np.arange(1, T + 1)
+    np.testing.assert_allclose(norms, np.outer(lags * np.log(0.5), np.ones(B)), rtol=1e-9)
+    assert forward.max() == 0.5
+
+
+@pytest.mark.parametrize("sizes", [(1, B), (T, 1), (1, 1)])
+def test_one_step_and_one_sequence_are_enough(sizes: tuple[int, int]) -> None:
+    from gradscope.torch import chain
+
+    for width in (D, 0):
+        found = chain(lambda h, _: h * 0.5, ones(sizes[1], H), torch.ones(*sizes, width))
+        np.testing.assert_allclose(lag_norms(found).log_norms[-1], sizes[0] * np.log(0.5))
+
+
+def test_numbers_near_the_ends_of_float64_are_carried() -> None:
+    from gradscope.torch import chain
+
+    for scale in (1e30, 1e-200):
+        for dense in (True, False):
+            found = chain(lambda h, _, s=scale: h * s, ones(), inputs(), dense=dense)
+            np.testing.assert_allclose(lag_norms(found).log_norms[-1], T * np.log(scale))
+
+
+def test_an_operation_without_a_second_derivative_is_carried_forward_all_the_same() -> None:
+    from gradscope.torch import chain
+
+    step = lambda h, x: torch.nn.functional.hardsigmoid(2.0 * h)  # noqa: ARG005, E731
+    found = chain(step, torch.zeros(B, H), inputs(), dense=False)
+
+    # PyTorch takes its slope to be 1/6 in single precision.
+    some = np.random.default_rng(1).standard_normal((B, 2, H))
+    np.testing.assert_allclose(found.jvp(some, 1), some / 3.0, rtol=1e-7)
+
+
+def batch_norm(h: Any, x: Any) -> Any:
+    return module("BatchNorm1d", H)(h + x.sum(dim=1, keepdim=True))
+
+
+def early_batch_norm(h: Any, x: Any) -> Any:
+    return module("BatchNorm1d", H)(h) + x.sum(dim=1, keepdim=True)
+
+
+def broken(h: Any, x: Any) -> Any:
+    del h, x
+    raise KeyError("of the step's own,\nwith two lines")
+
+
+def counted() -> Any:
+    calls: list[int] = []
+
+    def step(h: Any, _: Any) -> Any:
+        calls.append(1)
+        return h * 0.5 + len(calls)
+
+    return step
+
+
+@pytest.mark.parametrize("dense", [True, False])
 @pytest.mark.parametrize(
     ("step", "says"),
     [
         (lambda h, _: h + torch.randn_like(h), "random"),
-        (batch_norm(), "mixes"),
+        (lambda h, _: h * torch.bernoulli(torch.full_like(h, 0.5)), "random"),
+        (counted(), "random"),
+        (batch_norm, "mixes"),
+        (early_batch_norm, "mixes"),
+        (lambda h, _: h / h.norm(), "mixes"),
         (lambda h, _: torch.cat([h, h], dim=1), "shape"),
         (lambda h, _: h.detach() * 2.0, "detached"),
+        (torch.no_grad()(lambda h, _: h * 2.0), "detached"),
         (lambda h, _: (h, h, 1), "pair"),
+        (lambda *_: None, "pair"),
+        (lambda *_: 1.0, "pair"),
+        (lambda h, _: h.detach().numpy(), "numpy"),
         (lambda h, _: h * float("nan"), "not finite"),
+        (lambda h, _: h * 1e200, "step 2 is not finite"),
+        (lambda h, _: torch.sqrt(h - 1.0) + 1.0, "Jacobians of step"),
+        (lambda h, _: h * 1j, "kinds"),
+        (lambda h, x: h @ x, "RuntimeError: mat1 and mat2"),
+        (broken, "KeyError"),
+        (weights(H, H), "not callable"),
     ],
 )
-def test_a_step_without_jacobians_is_refused_with_one_line(step: Any, says: str) -> None:
+def test_a_step_without_jacobians_is_refused_with_one_line(
+    step: Any, says: str, dense: bool
+) -> None:
     from gradscope.torch import chain
 
     with pytest.raises(GradscopeError, match=says) as raised:
-        chain(step, torch.ones(B, H), inputs())
+        lag_norms(chain(step, ones(), inputs(), dense=dense))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("state", "given"),
+    [
+        (None, inputs()),
+        ((ones(), None), inputs()),
+        ((ones(), "a"), inputs()),
+        ((ones(), 1.0), inputs()),
+        (torch.tensor(1.0), inputs()),
+        (ones(), None),
+        (ones(), torch.tensor(1.0)),
+        (ones(), list(inputs())),
+        (ones(), inputs()[:0]),
+        (ones()[:0], inputs()[:, :0]),
+        (ones()[:, :0], inputs()),
+        (ones().to_sparse(), inputs()),
+        (ones().to("meta"), inputs()),
+        (ones() * float("inf"), inputs()),
+        (ones(), inputs() * float("nan")),
+        (ones(dtype=torch.bool), inputs()),
+    ],
+)
+def test_a_state_or_inputs_of_another_kind_are_refused_with_one_line(
+    state: Any, given: Any
+) -> None:
+    from gradscope.torch import chain
+
+    def step(state: Any, x: Any) -> Any:
+        change: Callable[[Any], Any] = lambda each: each * 0.5 + x.sum()  # noqa: E731
+        return torch.utils._pytree.tree_map_only(torch.Tensor, change, state)
+
+    with pytest.raises(GradscopeError) as raised:
+        chain(step, state, given)
     assert "\n" not in str(raised.value)
 
 

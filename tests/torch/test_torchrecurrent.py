@@ -1,6 +1,7 @@
 """Chains of the cells of torchrecurrent against ``torch.func.jacrev``, in float64."""
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
@@ -40,8 +41,19 @@ def test_jacobians_are_those_of_jacrev(name: str, dense: bool) -> None:
     forward = some @ wanted[-1].swapaxes(1, 2)
     np.testing.assert_allclose(found.jvp(some, T), forward, rtol=1e-11, atol=1e-13)
 
-    product, norms = np.eye(found.state_size)[None], []
-    for factor in wanted[::-1]:
-        product = product @ factor
-        norms.append(np.linalg.norm(product, 2, axis=(1, 2)))
+    products = list(itertools.accumulate(wanted[::-1], np.matmul))
+    norms = np.linalg.norm(products, 2, axis=(2, 3))
     np.testing.assert_allclose(np.exp(lag_norms(found).log_norms), norms, rtol=2e-6, atol=1e-300)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_cell_is_studied_as_the_module_that_it_is(name: str) -> None:
+    from gradscope.torch import chain, study
+
+    cell, state = cell_and_state(name, B)
+    inputs = torch.randn(T, B, cell.input_size)
+
+    found = study(cell, state, inputs).last.profile
+
+    wanted = lag_norms(chain(lambda state, x: cell(x, state), state, inputs))
+    np.testing.assert_allclose(found.log_norms, wanted.log_norms, atol=1e-5)
