@@ -291,7 +291,7 @@ def early_batch_norm(h: Any, x: Any) -> Any:
 
 def broken(h: Any, x: Any) -> Any:
     del h, x
-    raise KeyError("of the step's own,\nwith two lines")
+    raise RuntimeError("of the step's own,\nwith two lines")
 
 
 def counted() -> Any:
@@ -326,7 +326,7 @@ def counted() -> Any:
         (lambda h, _: torch.sqrt(h - 1.0) + 1.0, "Jacobians of step"),
         (lambda h, _: h * 1j, "kinds"),
         (lambda h, x: h @ x, "RuntimeError: mat1 and mat2"),
-        (broken, "KeyError"),
+        (broken, "RuntimeError: of the step's own,$"),
         (weights(H, H), "not callable"),
     ],
 )
@@ -341,28 +341,28 @@ def test_a_step_without_jacobians_is_refused_with_one_line(
 
 
 @pytest.mark.parametrize(
-    ("state", "given"),
+    ("state", "given", "says"),
     [
-        (None, inputs()),
-        ((ones(), None), inputs()),
-        ((ones(), "a"), inputs()),
-        ((ones(), 1.0), inputs()),
-        (torch.tensor(1.0), inputs()),
-        (ones(), None),
-        (ones(), torch.tensor(1.0)),
-        (ones(), list(inputs())),
-        (ones(), inputs()[:0]),
-        (ones()[:0], inputs()[:, :0]),
-        (ones()[:, :0], inputs()),
-        (ones().to_sparse(), inputs()),
-        (ones().to("meta"), inputs()),
-        (ones() * float("inf"), inputs()),
-        (ones(), inputs() * float("nan")),
-        (ones(dtype=torch.bool), inputs()),
+        (None, inputs(), "NoneType"),
+        ((ones(), None), inputs(), "NoneType"),
+        ((ones(), "a"), inputs(), "str"),
+        ((ones(), 1.0), inputs(), "shapes"),
+        (torch.tensor(1.0), inputs(), "shapes"),
+        (ones(), None, "NoneType"),
+        (ones(), torch.tensor(1.0), "shapes"),
+        (ones(), list(inputs()), "shapes"),
+        (ones(), inputs()[:0], "shapes"),
+        (ones()[:0], inputs()[:, :0], "shapes"),
+        (ones()[:, :0], inputs(), "no floating-point number"),
+        (ones().to_sparse(), inputs(), "Sparse"),
+        (ones().to("meta"), inputs(), "meta"),
+        (ones() * float("inf"), inputs(), "step 0 is not finite"),
+        (ones(), inputs() * float("nan"), "step 1 is not finite"),
+        (ones(dtype=torch.bool), inputs(), "no floating-point number"),
     ],
 )
 def test_a_state_or_inputs_of_another_kind_are_refused_with_one_line(
-    state: Any, given: Any
+    state: Any, given: Any, says: str
 ) -> None:
     from gradscope.torch import chain
 
@@ -370,7 +370,7 @@ def test_a_state_or_inputs_of_another_kind_are_refused_with_one_line(
         change: Callable[[Any], Any] = lambda each: each * 0.5 + x.sum()  # noqa: E731
         return torch.utils._pytree.tree_map_only(torch.Tensor, change, state)
 
-    with pytest.raises(GradscopeError) as raised:
+    with pytest.raises(GradscopeError, match=says) as raised:
         chain(step, state, given)
     assert "\n" not in str(raised.value)
 
