@@ -16,7 +16,7 @@ from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.step_chain import step_chain
-from gradscope.model.steps import Leaves, Steps
+from gradscope.model.steps import NO_DROPOUT, PROMOTED, Leaves, Steps
 
 Step = Callable[[Any, Any], Any]
 
@@ -50,9 +50,9 @@ class Wide(TorchFunctionMode):
     the ``id`` of these, and without dropout.
     """
 
-    def __init__(self, place: Mapping[int, Tensor]) -> None:
+    def __init__(self, place: Mapping[int, Tensor], changed: set[str]) -> None:
         super().__init__()
-        self._place = place
+        self._place, self._changed = place, changed
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -60,10 +60,14 @@ class Wide(TorchFunctionMode):
         """Call a function of PyTorch on wide numbers, to a wide result."""
         del types
         if getattr(func, "__name__", "").startswith(DROPPING):
+            self._changed.add(NO_DROPOUT)
             return args[0]
         given = pytree.tree_map_only(
             Tensor, lambda each: self._place.get(id(each), each), (args, kwargs or {})
         )
+        tensors = (each for each in pytree.tree_leaves(given) if isinstance(each, Tensor))
+        if any(each.dtype in WIDE for each in tensors):
+            self._changed.add(PROMOTED)
         args, kwargs = widened(given)
         return widened(func(*args, **kwargs))
 
@@ -92,6 +96,8 @@ class TorchSteps(Steps):
         self._place = {id(each): wide[name] for name, each in of}
         values = {name: each.numpy(force=True) for name, each in wide.items()}
         super().__init__(step, initial_state, inputs, readout, values)
+        if any(each.dtype in WIDE for _, each in of):
+            self.changed.add(PROMOTED)
 
     def read(self, state: Leaves) -> FloatArray:
         """Return what the readout makes of states, (N,O)."""
@@ -115,7 +121,7 @@ class TorchSteps(Steps):
         return [each.numpy(force=True) for each in found]
 
     def _read(self, state: Sequence[Tensor]) -> Tensor:
-        with Wide(self._place):
+        with Wide(self._place, self.changed):
             shown: Tensor = self._readout(pytree.tree_unflatten(state, self._spec))
         return shown.reshape(len(shown), -1)
 
@@ -180,7 +186,7 @@ class TorchSteps(Steps):
 
     def _call(self, state: Sequence[Tensor], given: Leaves) -> list[Tensor]:
         x = pytree.tree_unflatten(self._tensors(given), self._inputs_spec)
-        with Wide(self._place):
+        with Wide(self._place, self.changed):
             found = self._step(pytree.tree_unflatten(state, self._spec), x)
         return self.next_state(found, state)
 
