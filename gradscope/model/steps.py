@@ -212,7 +212,7 @@ class Steps(ABC):
         """Return the arrays of the next state, of the framework's kind, in a step's result."""
         for each in self.candidates(found):
             by_path = self.leaves_of(each)
-            leaves = [by_path.get(path) for path in self._paths]
+            leaves: list[Any] = [by_path.get(path) for path in self._paths]
             if len(by_path) == len(leaves) and all(hasattr(leaf, "shape") for leaf in leaves):
                 break
         else:

@@ -82,6 +82,7 @@ def widened(nest: Any) -> Any:
 class TorchSteps(Steps):
     """A step of PyTorch along its trajectory, on the device of its initial state."""
 
+    @torch.inference_mode(mode=False)
     def __init__(
         self,
         step: Step,
@@ -177,8 +178,7 @@ class TorchSteps(Steps):
         with torch.inference_mode(mode=False), torch.enable_grad():
             before = self._tensors(state)
             moving = [each.requires_grad_() for each in before if _moves(each)]
-            # Copies, which a step may change in place.
-            after = self._call([each.clone() for each in before], given)
+            after = self._call([each.clone() for each in before], given)  # Free to be changed.
             return moving, [each for each in after if _moves(each)]
 
     def _tensors(self, arrays: Leaves) -> list[Tensor]:

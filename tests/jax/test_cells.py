@@ -46,7 +46,7 @@ def equinox(name: str, n_states: int) -> Made:
     cell = eqx.filter_eval_shape(getattr(eqx.nn, name), D, H, key=jax.random.key(1))
     weights, form = eqx.partition(cell, lambda each: hasattr(each, "shape"))
 
-    def bound(weights: Any) -> Step:
+    def bound(weights: Any) -> Any:
         own = eqx.combine(weights, form)
         return jax.vmap(lambda s, x: own(x, s))
 
