@@ -91,6 +91,23 @@ def test_error_gradient_and_shares_are_those_of_autograd() -> None:
     assert gradient.norm == pytest.approx(whole, rel=1e-12)
 
 
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode])
+def test_it_is_the_same_where_gradients_are_off(around: Any) -> None:
+    cell, (inputs, readout, targets) = lstm(), given()
+    zero = torch.zeros(SEQUENCES, HIDDEN).double()
+
+    with around():
+        found = gt.study(
+            cell, (zero, zero), inputs, readout=lambda s: readout(s[0]), targets=targets
+        ).last
+
+    wanted = studied(cell).last
+    assert found.gradient is not None
+    assert wanted.gradient is not None
+    assert found.gradient.norm == pytest.approx(wanted.gradient.norm, rel=1e-12)
+    np.testing.assert_allclose(found.profile.log_norms, wanted.profile.log_norms)
+
+
 def test_float32_parameters_are_promoted_before_the_gradient_is_taken() -> None:
     wide, narrow = lstm().float().double(), lstm().float()
 
