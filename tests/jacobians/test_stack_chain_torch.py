@@ -13,6 +13,7 @@ from tests.stacks import drawn, run
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
 pytestmark = pytest.mark.torch
 
+from gradscope.torch import chain  # noqa: E402
 from tests.torch_cells import hidden_of, step_of, tensor, weights_of  # noqa: E402
 
 T, B, SIZES = 9, 2, (4, 5, 3)
@@ -105,3 +106,35 @@ def test_adjoints_of_every_layer_and_step_are_those_of_autograd(kinds: list[str]
         blocks = stack.of_layers(moved.grad.numpy())
         squares = squares + np.array([np.square(each).sum(axis=1) for each in blocks])
     np.testing.assert_allclose(found, 0.5 * np.log(squares), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_modules_with_residuals_and_norms_are_one_step_over_all_their_states(
+    *, dense: bool
+) -> None:
+    # The nest of the states of all layers is a state like any other; PyTorch takes rows back
+    # through the layers one by one.
+    torch.manual_seed(0)
+    modules = [torch.nn.GRUCell(3, 3), torch.nn.LSTMCell(3, 3)]
+    norm = torch.nn.LayerNorm(3)
+    for each in (*modules, norm):
+        each.double()
+
+    def step(state: Any, x: Any) -> Any:
+        lower = modules[0](norm(x), state["gru"])
+        upper = modules[1](norm(x + lower), state["lstm"])
+        return x + lower + upper[0], {"gru": lower, "lstm": upper}
+
+    def joint(vector: Any, x: Any) -> Any:
+        parts = vector[None].split(3, dim=1)
+        after = step({"gru": parts[0], "lstm": parts[1:]}, x[None])[1]
+        return torch.cat([after["gru"], *after["lstm"]], dim=1)[0]
+
+    zeros, inputs = torch.zeros(1, 3), torch.randn(T, 1, 3, dtype=torch.float64)
+    found = chain(step, {"gru": zeros, "lstm": (zeros, zeros)}, inputs, dense=dense)
+
+    state = torch.zeros(9, dtype=torch.float64)
+    for t in range(T):
+        wanted = torch.func.jacrev(joint)(state, inputs[t]).detach().numpy()
+        np.testing.assert_allclose(found.jacobian(t + 1)[0], wanted, rtol=0, atol=1e-12)
+        state = joint(state, inputs[t]).detach()
