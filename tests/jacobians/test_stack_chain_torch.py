@@ -109,9 +109,7 @@ def test_adjoints_of_every_layer_and_step_are_those_of_autograd(kinds: list[str]
 
 
 @pytest.mark.parametrize("dense", [True, False])
-def test_modules_with_residuals_and_norms_are_one_step_over_all_their_states(
-    *, dense: bool
-) -> None:
+def test_modules_with_residuals_and_norms_are_one_step_over_all_states(*, dense: bool) -> None:
     # The nest of the states of all layers is a state like any other; PyTorch takes rows back
     # through the layers one by one.
     torch.manual_seed(0)
@@ -127,7 +125,7 @@ def test_modules_with_residuals_and_norms_are_one_step_over_all_their_states(
 
     def joint(vector: Any, x: Any) -> Any:
         parts = vector[None].split(3, dim=1)
-        after = step({"gru": parts[0], "lstm": parts[1:]}, x[None])[1]
+        after = step({"gru": parts[0], "lstm": parts[1:]}, x)[1]
         return torch.cat([after["gru"], *after["lstm"]], dim=1)[0]
 
     zeros, inputs = torch.zeros(1, 3), torch.randn(T, 1, 3, dtype=torch.float64)
