@@ -27,7 +27,8 @@ def chain(
     ``step(state, x)`` returns the next state, or a pair of it and an output, as ``jax.lax.scan``
     has it: what has the tree of ``initial_state`` is the state. All else is as in
     ``gradscope.torch.chain``, but that weights which meet one another before they meet state or
-    input do so in their own precision, and that dropout is the step's own to leave out.
+    input do so in their own precision, that dropout is the step's own to leave out, and that the
+    step is compiled: it does not branch in Python on its numbers.
     """
     with jax.enable_x64(True):
         return step_chain(JaxSteps(step, initial_state, inputs), dense)

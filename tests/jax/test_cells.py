@@ -14,6 +14,9 @@ flax = pytest.importorskip("flax", reason="flax is not installed: pip install '.
 flax_nnx = pytest.importorskip("flax.nnx", reason="flax is not installed: pip install '.[cells]'")
 eqx = pytest.importorskip("equinox", reason="equinox is not installed: pip install '.[cells]'")
 
+# Each is compiled.
+pytestmark = pytest.mark.slow
+
 T, B, D, H = 3, 2, 3, 4
 IMAGE = (2, 3, 2)
 SINGLE = np.zeros((B, H), np.float32)
