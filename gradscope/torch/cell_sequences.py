@@ -1,12 +1,12 @@
-"""The sequences of PyTorch's Cells, joined from single calls.
+"""The sequences of PyTorch's Cells and of other steps, joined from single calls.
 
-A sequence continues as long as the state that a Cell is given is the state it returned: the same
-memory, or the same values in the sequences sampled; and it ends where the next training step begins
-(a state carried on detached, as in truncated backpropagation, starts a new sequence).
+A sequence continues as long as the state that is given is the state returned: the same memory, or
+the same values in the sequences sampled; and it ends where the next training step begins (a state
+carried on detached, as in truncated backpropagation, starts a new sequence).
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -17,24 +17,28 @@ from torch import Tensor
 
 from gradscope.model.stack import Layer
 from gradscope.torch import reading
-from gradscope.torch.reading import Call, CellStep, state_size
+from gradscope.torch.custom_steps import CustomStep, step_sample, undisturbed, vector
+from gradscope.torch.reading import Call
 from gradscope.watch.journal import Refusal
 from gradscope.watch.replay import Sample
 from gradscope.watch.schedule import Steps
 
+Kept = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
+"""Input and state of a few sequences in one call."""
+
+STEP_COST = 4
+"""How often the cost of a Cell's snapshot that of another step is assumed to be."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Sequence:
-    """A Cell's unfinished sequence: the last ``steps`` of the first ``n_kept`` sequences. If a
-    snapshot of ``n_due`` of them and ``lags`` is due, ``layer`` has the weights at the beginning.
+    """An unfinished sequence of a Cell or another step: the last ``calls`` of the first ``n_kept``
+    sequences, how many there were, and the state ``returned`` last.
     """
 
     module: Any
-    steps: deque[CellStep]
+    calls: deque[Kept]
     n_kept: int
-    n_due: int
-    lags: int
-    layer: Layer | None
     n_steps: int = 0
     returned: tuple[Tensor, ...] = ()
 
@@ -45,74 +49,104 @@ class _Sequence:
             return False
         if all(now.data_ptr() == last.data_ptr() for now, last in pairs):
             return True
-        rows = slice(self.n_kept if given[0].ndim == 2 else None)
-        return all(torch.equal(now[rows], last[rows].to(now.dtype)) for now, last in pairs)
+        few = self.n_kept
+        return all(torch.equal(now[:few], last[:few].to(now.dtype)) for now, last in pairs)
 
 
 class CellSequences:
-    """Follows each Cell of a model through its sequences; snapshots are taken at their ends."""
+    """Follows each Cell of a model, and each other step, through its sequences; snapshots are taken
+    before the weights change. Other steps are called again then: ``measuring``.
+    """
 
     def __init__(self, steps: Steps) -> None:
-        self._steps = steps
+        self._steps, self.measuring = steps, False
         self._sequences: dict[str, _Sequence] = {}
+        self._joined: set[str] = set()
 
     def __iter__(self) -> Iterator[str]:
-        """The Cells that are in a sequence; it may be ended on the way."""
-        return iter(tuple(self._sequences))
+        """What is in a sequence, modules before those within them; it may be ended on the way."""
+        return reversed(tuple(self._sequences))
 
     def follow(self, name: str, call: Call) -> int | None:
-        """Add one call of a Cell, which may begin a training step; return the time step, from 1, or
-        None where its state is replaced between steps, so that it cannot be followed.
+        """Add one call, which may begin a training step; return the time step, from 1, or None
+        where the state is replaced between steps, so that it cannot be followed.
         """
         steps, sequence = self._steps, self._sequences.get(name)
-        goes_on = sequence is not None and sequence.goes_on(call.states)
+        custom = isinstance(call.module, CustomStep)
+        goes_on = sequence is not None and call.attached and sequence.goes_on(call.states)
+        self._joined |= {name} if goes_on else set()
         if sequence is not None and not goes_on:
+            guessed = custom and not call.module.sure
             # It broke off after one step, and not to start again from zeros.
-            broken = sequence.n_steps == 1 and sequence.layer is not None
-            if broken and not steps.backward_seen and any(bool(s.any()) for s in call.states):
+            broken = name not in self._joined and (guessed or not steps.backward_seen)
+            if broken and any(bool(each.any()) for each in call.states):
                 self.forget(name)
-                steps.journal.refuse(name, Refusal.STATE_REPLACED)
+                if not guessed:
+                    steps.journal.refuse(name, Refusal.STATE_REPLACED)
                 return None
             self.finish(name)
         if not goes_on or steps.backward_seen:
             steps.begin(name, graded=call.graded)
-        sequence = self._sequences.get(name) or self._start(name, call)
-        sequence.steps.append(reading.cell_step(call, sequence.n_kept))
+        few, calls = min(steps.sequences, len(call.states[0])), deque[Kept](maxlen=steps.max_lag)
+        sequence = self._sequences.get(name) or _Sequence(call.module, calls, few)
+        inputs, states = (
+            tuple(each[: sequence.n_kept].detach().clone() for each in part)
+            for part in (call.inputs if custom else (call.inputs,), call.states)
+        )
+        sequence.calls.append((inputs, states))
         last = tuple(each.detach() for each in call.returned)
         length = sequence.n_steps + 1
         self._sequences[name] = replace(sequence, n_steps=length, returned=last)
         return length
 
-    def finish(self, name: str) -> None:
-        """End a Cell's sequence, and take a snapshot if steps were kept."""
-        sequence, steps = self._sequences.pop(name), self._steps
-        started, count, lags = perf_counter(), sequence.n_due, sequence.lags
-        n_steps, module = len(sequence.steps), sequence.module
-        if steps.closing and not count:
-            count, lags = steps.due(name, sequence.n_kept, state_size(module), n_steps)
+    def look(self, name: str) -> None:
+        """Take a snapshot, with the weights as they are, if one is due."""
+        sequence, steps, started = self._sequences[name], self._steps, perf_counter()
+        module, n_steps, custom = (
+            sequence.module,
+            len(sequence.calls),
+            isinstance(sequence.module, CustomStep),
+        )
+        if custom and (n_steps < 2 or self._has_within(module)):
+            return
+        size, cost = sum(each[0].numel() for each in sequence.returned), STEP_COST if custom else 1
+        count, lags = steps.due(name, sequence.n_kept, size, n_steps, cost)
         if not count:
             return
-        inputs, states, hidden = (
-            np.stack([reading.to_array(each[:count]) for each in kind], axis=1)
-            for kind in zip(*sequence.steps, strict=True)
-        )
-        layer, outputs = sequence.layer or _layer(module), tuple(hidden) if sequence.layer else ()
-        sample = Sample(steps.now, (name,), (layer,), tuple(inputs), (states[:, 0],), outputs)
-        steps.examine(name, sample, min(lags, n_steps), started)
+        calls = [*list(sequence.calls)[-lags:], ((), sequence.returned)]
+        kept = [tuple(tuple(each[:count] for each in part) for part in call) for call in calls]
+        make, at = step_sample if custom else _cell_sample, sequence.n_steps - lags + 1
+        self.measuring = True
+        try:
+            with undisturbed(module.owner if custom else module):
+                sample = make(steps.now, name, module, kept, at)
+                # After a backward pass the weights may be newer.
+                sample = replace(sample, outputs=() if steps.backward_seen else sample.outputs)
+                steps.examine(name, sample, lags, started)
+        finally:
+            self.measuring = False
+
+    def _has_within(self, step: CustomStep) -> bool:
+        """Whether something within a module that nobody named is followed too."""
+        within = set() if step.sure else set(step.owner.modules()) - {step.owner}
+        others = [each.module for each in self._sequences.values() if each.n_steps > 1]
+        return any(getattr(each, "owner", each) in within for each in others)
+
+    def finish(self, name: str) -> None:
+        """End a sequence, and take a snapshot if one is due."""
+        self.look(name)
+        self.forget(name)
 
     def forget(self, name: str) -> None:
-        """End a Cell's sequence, if it is in one, without a snapshot."""
+        """End a sequence, if there is one, without a snapshot."""
         self._sequences.pop(name, None)
 
-    def _start(self, name: str, call: Call) -> _Sequence:
-        """Begin a Cell's sequence; keep its weights if a snapshot is due."""
-        module, max_lag, (_, available) = call.module, self._steps.max_lag, reading.sizes_of(call)
-        count, lags = self._steps.due(name, available, state_size(module), max_lag)
-        few, layer = min(available, self._steps.sequences), _layer(module) if count else None
-        return _Sequence(module, deque(maxlen=max_lag), few, count, lags, layer)
 
-
-def _layer(module: Any) -> Layer:
-    """Return a Cell's weights as they are now."""
-    names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if module.bias else ()))
-    return Layer(reading.cell_of(module, (getattr(module, each) for each in names)))
+def _cell_sample(now: int, title: str, cell: Any, kept: Sequence[Kept], _: int) -> Sample:
+    """Return calls of one of PyTorch's Cells in a row, as ``step_sample`` does."""
+    names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if cell.bias else ()))
+    layer = Layer(reading.cell_of(cell, (getattr(cell, each) for each in names)))
+    inputs = np.stack([vector(x) for x, _ in kept[:-1]], axis=1)
+    states = np.stack([vector(state) for _, state in kept], axis=1)
+    outputs = states[:, 1:, : cell.hidden_size]
+    return Sample(now, (title,), (layer,), tuple(inputs), (states[:, 0],), tuple(outputs))

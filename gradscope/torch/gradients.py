@@ -78,6 +78,8 @@ class GradientNorms:
         return [*handles, register_optimizer_step_post_hook(hook)]
 
     def _on_gradient(self, name: str, parameter: Tensor) -> None:
+        if not self._steps.backward_seen:
+            self._steps.before_backward()
         self._steps.backward_seen = True
 
         def keep_norm() -> None:

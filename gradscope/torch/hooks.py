@@ -8,9 +8,10 @@ gradient is requested. Source: PyTorch 2.13, ``torch.nn.modules.rnn``;
 """
 
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from math import hypot, isfinite
 from pathlib import Path
 from time import perf_counter
@@ -18,6 +19,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import set_stance
 
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.errors import SettingError
@@ -25,14 +27,19 @@ from gradscope.report.figures.panels import picture_suffix
 from gradscope.report.files import write_whole
 from gradscope.torch import reading
 from gradscope.torch.cell_sequences import CellSequences
-from gradscope.torch.gradients import EagerHook, GradientNorms, Hook
-from gradscope.torch.reading import CELLS, Call, is_compiled, not_finite
+from gradscope.torch.compiled import attach, is_compiled
+from gradscope.torch.custom_steps import CustomStep, custom_step, measure_projected, undisturbed
+from gradscope.torch.gradients import EagerHook, GradientNorms, Hook, Scaler
+from gradscope.torch.reading import CELLS, LAYERS, Call, not_finite
 from gradscope.watch.journal import Journal, NonFinite, Quantity, Refusal, TimeBudget
 from gradscope.watch.page import Log, WatchLog, watch_picture, watch_report
 from gradscope.watch.schedule import Steps
 from gradscope.weights.layers.torch_names import unwrapped
 
 Check = Callable[[str, Call], None]
+Read = Callable[..., Call | None]
+Step = Callable[..., Any]
+Cells = Sequence[nn.Module | type[nn.Module]]
 
 
 def watch(
@@ -45,6 +52,7 @@ def watch(
     share: float | None = 0.04,
     thresholds: Thresholds | None = None,
     scaler: "torch.amp.GradScaler | None" = None,
+    cells: Cells = (),
 ) -> "Watch":
     """Watch the recurrent layers of a model in training: a context manager whose ``close()``
     removes every hook.
@@ -75,18 +83,18 @@ def watch(
     writer = WatchLog(log)
     journal = Journal(TimeBudget(share), writer, every)
     steps = Steps(journal, every, max_lag, sequences, thresholds or Thresholds())
-    return Watch(module, steps, writer, scaler)
+    return Watch(module, tuple(cells), steps, writer, scaler)
 
 
 class Watch:
     """A watch over a model, made by ``watch``; ``journal`` holds what it has recorded."""
 
     def __init__(
-        self, module: nn.Module, steps: Steps, log: WatchLog, scaler: "torch.amp.GradScaler | None"
+        self, module: nn.Module, cells: Cells, steps: Steps, log: WatchLog, scaler: Scaler
     ) -> None:
-        self.journal = steps.journal
-        self._steps, self._log = steps, log
-        steps.end_last = self._end_step
+        self.journal, self._model = steps.journal, weakref.ref(module)
+        self._steps, self._log, self._rerunning = steps, log, False
+        steps.end_last, steps.before_backward = self._end_step, self._before_backward
         self._lock, self._busy, self._trained = threading.RLock(), False, False
         self._ignored: set[str] = set()
         self._recomputed: set[str] = set()
@@ -94,10 +102,10 @@ class Watch:
         self._sequences = CellSequences(steps)
         self._layers: dict[str, Call] = {}
         self._unread: list[Callable[[], None]] = []
-        self._handles: list[torch.utils.hooks.RemovableHandle] = []
-        self._attach_to_layers(module)
+        self._detach: list[Callable[[], None]] = []
+        self._attach_to_layers(module, cells)
         self._norms = GradientNorms(steps, scaler, self._guarded, self._read)
-        self._handles += self._norms.attach(module)
+        self._detach += [each.remove for each in self._norms.attach(module)]
 
     def report(self) -> str:
         """Return what was recorded so far, as text."""
@@ -119,10 +127,10 @@ class Watch:
 
     def close(self) -> None:
         """Remove every hook and write the report to the log; a second call does nothing."""
-        if not self._handles:
+        if not self._detach:
             return
-        while self._handles:
-            self._handles.pop().remove()
+        while self._detach:
+            self._detach.pop()()
         self._steps.closing = True
         self._guarded("the end", self._end_step)
         for name, call in self._layers.items():
@@ -130,6 +138,8 @@ class Watch:
             self._guarded(name, partial(self._look, name, replace(call, output=None)))
         for title in sorted(self._unseen) if self.journal.steps else ():
             self.journal.refuse(title, Refusal.UNSEEN)
+        if not (self.journal.looks or self.journal.refused or self.journal.failures):
+            self.journal.refuse("this model", Refusal.NOTHING)
         self._layers.clear()
         ended = self.journal.budget.clock()
         self.journal.budget.clock = lambda: ended
@@ -141,51 +151,122 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _attach_to_layers(self, module: nn.Module) -> None:
-        modules = dict(module.named_modules())
-        kinds = {name: reading.recurrent_kind(each) for name, each in modules.items()}
-        recurrent = [name for name, kind in kinds.items() if kind is not None]
-        if not recurrent:
-            kind = type(module).__name__
-            raise SettingError(f"nothing to watch: {kind} holds no nn.RNN, GRU, LSTM or Cell")
-        compiled = [f"{name}." for name, each in modules.items() if name and is_compiled(each)]
-        for bare, name in unwrapped(recurrent).items():
-            each, title = modules[name], bare or str(kinds[name]).lower()
-            within = is_compiled(module) or f"{name}.".startswith(tuple(compiled))
-            cell = isinstance(each, CELLS)
-            refusal = Refusal.COMPILED if within and cell else reading.refusal_of(each)
-            if refusal is not None:
-                self.journal.refuse(title, refusal)
-                continue
-            check = self._follow_cell if cell else self._check_layer
-            hook = (EagerHook if cell else Hook)(partial(self._on_call, title, check))
-            self._handles.append(each.register_forward_hook(hook, with_kwargs=True))
-            self._unseen.add(title)
-        self.journal.n_modules = max(len(self._unseen), 1)
+    def step(self, name: str) -> Callable[[Step], Step]:
+        """Watch the step of a loop written by hand, under a name: a decorator.
 
-    def _on_call(
-        self, name: str, check: Check, module: nn.Module, given: Any, named: Any, output: Any
-    ) -> None:
+        The step is any function of state and input, nests of tensors (B,…), that returns the next
+        state, or a pair of an output and it. The loop stays as it is::
+
+            @watching.step("elman")
+            def step(h, x):
+                return torch.tanh(x @ u + h @ w)
+
+        Of a method that is there already: ``model.step = watching.step("elman")(model.step)``.
+        """
+
+        def decorate(step: Step) -> Step:
+            model = self._model()
+            hook = self._hook(name, CustomStep(step, 0, model or nn.Module(), sure=True))
+
+            @wraps(step)
+            def watched(*given: Any, **named: Any) -> Any:
+                result = step(*given, **named)
+                hook(self._model(), given, named, result)
+                return result
+
+            return watched
+
+        return decorate
+
+    def _hook(self, title: str, kind: nn.Module | CustomStep) -> Hook:
+        """Return what looks at the calls of a layer, a Cell, or another step."""
+        if not isinstance(kind, CustomStep) or kind.sure:
+            self._unseen.add(title)
+            self.journal.n_modules = len(self._unseen)
+        read = kind.call if isinstance(kind, CustomStep) else partial(reading.call_of, kind)
+        layer = isinstance(kind, LAYERS)
+        check = self._check_layer if layer else self._follow_cell
+        return (Hook if layer else EagerHook)(partial(self._on_call, title, check, read))
+
+    def _attach_to_layers(self, module: nn.Module, cells: Cells) -> None:
+        modules = dict(module.named_modules())
+        compiled = [name for name, each in modules.items() if is_compiled(each)]
+        recurrent = {name: reading.recurrent_kind(each) for name, each in modules.items()}
+        kinds: dict[str, Any] = {
+            name: each if recurrent[name] else custom_step(each, cells)
+            for name, each in modules.items()
+        }
+        roots = dict[str, nn.Module]()
+        for bare, name in unwrapped(name for name, kind in kinds.items() if kind).items():
+            each, title = (
+                modules[name],
+                bare or (recurrent[name] or type(modules[name]).__name__).lower(),
+            )
+            if isinstance(each, torch.jit.ScriptModule):
+                self.journal.refuse(title, Refusal.SCRIPTED)
+                continue
+            around = [at for at in compiled if not at or f"{name}.".startswith(f"{at}.")]
+            if around and not isinstance(each, LAYERS):
+                root = modules[around[0]]
+                if each in (root, getattr(root, "_orig_mod", None)):
+                    each = root
+                else:
+                    roots[f"{around[0]} (compiled)"] = root
+            self._detach.append(attach(each, self._hook(title, kinds[name])))
+        for title, root in roots.items():
+            self._detach.append(attach(root, Hook(partial(self._on_compiled, title))))
+
+    def _mode(self, name: str, module: nn.Module | None) -> bool | None:
+        """Return whether a backward pass may follow a call; None: it is no part of the training."""
         # A checkpoint recomputes the forward pass within the backward pass; a reentrant one makes
         # the call before that, which is part of the training, without a gradient.
         recomputes = torch._C._current_graph_task_id() != -1  # noqa: SLF001
         self._recomputed |= {name} if recomputes else set()
         graded = torch.is_grad_enabled() or name in self._recomputed
-        graded = graded and bool(self._norms.titles)
-        if not module.training or recomputes or (self._trained and not graded):
-            return
+        graded = self._rerunning or (graded and bool(self._norms.titles))
+        ignored = recomputes or self._sequences.measuring or (self._trained and not graded)
+        if module is None or not module.training or ignored or not self._detach:
+            return None
         self._trained |= graded
+        return graded
+
+    def _on_call(
+        self, name: str, check: Check, read: Read, module: Any, given: Any, named: Any, output: Any
+    ) -> None:
+        graded = self._mode(name, module)
+        if graded is None:
+            return
         self._unseen.discard(name)
         if name in self._ignored and graded:
             # Its calls still mark where a training step begins.
             self._guarded("the steps", partial(self._steps.begin, name, graded=True))
 
         def examine() -> None:
-            values = dict(zip(("input", "hx"), given, strict=False)) | named
-            tensors = (values["input"], values.get("hx"), output)
-            batch, state, result = map(reading.detached, tensors)
-            with torch.no_grad():
-                check(name, Call(module, batch, state, result, graded))
+            call = read(given, named, output, graded=graded)
+            if call is not None:
+                with torch.no_grad():
+                    check(name, call)
+
+        self._guarded(name, examine)
+
+    def _on_compiled(self, name: str, module: Any, given: Any, named: Any, _: Any) -> None:
+        """Call a compiled module again without its graph, so that what is within is seen."""
+        graded = self._mode(name, module)
+        if graded is None or self._rerunning:
+            return
+
+        def examine() -> None:
+            started = perf_counter()
+            self._steps.begin(name, graded=graded)
+            if not self._steps.due(name, 1, 1, 1)[0]:
+                return
+            self._rerunning = True
+            try:
+                with undisturbed(module), torch.no_grad(), set_stance("force_eager"):
+                    module(*given, **named)
+            finally:
+                self._rerunning = False
+            self.journal.charge(name, perf_counter() - started, 1)
 
         self._guarded(name, examine)
 
@@ -218,6 +299,10 @@ class Watch:
         if on_cpu or self._steps.now % self._steps.every == 0:
             self._read()
 
+    def _before_backward(self) -> None:
+        for name in self._sequences:
+            self._guarded(name, partial(self._sequences.look, name))
+
     def _read(self) -> None:
         unread, self._unread = self._unread, []
         for each in unread:
@@ -242,6 +327,8 @@ class Watch:
                 return
 
     def _check_layer(self, name: str, call: Call) -> None:
+        if self._rerunning:
+            return
         self._steps.begin(name, graded=call.graded)
         if found := not_finite(call):
             self._unread.append(partial(self._read_bad, name, self._steps.now, 1, found))
@@ -254,11 +341,13 @@ class Watch:
         count, lags = steps.due(name, available, size, n_steps, len(titles))
         if count:
             sample = reading.layer_sample(titles, steps.now, call, count)
+            if call.module.proj_size:
+                sample = replace(sample, measure=partial(measure_projected, call.module))
             steps.examine(name, sample, lags, started)
 
     def _follow_cell(self, name: str, call: Call) -> None:
         time_step = self._sequences.follow(name, call)
         if time_step is None:
             self._ignored.add(name)
-        elif found := not_finite(call):
+        elif isinstance(call.module, CELLS) and (found := not_finite(call)):
             self._unread.append(partial(self._read_bad, name, self._steps.now, time_step, found))

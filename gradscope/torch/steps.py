@@ -44,7 +44,11 @@ def chain(step: Step, initial_state: Any, inputs: Any, *, dense: bool | None = N
 
 
 class Wide(TorchFunctionMode):
-    """Calculates with 64 bits whatever weights a step brings along, and without dropout."""
+    """Calculates with 64 bits whatever weights a step brings along, and without dropout; ``drops``
+    says that there was some.
+    """
+
+    drops = False
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -52,6 +56,7 @@ class Wide(TorchFunctionMode):
         """Call a function of PyTorch on wide numbers, to a wide result."""
         del types
         if func in DROPPING:
+            self.drops = True
             return args[0]
         args, kwargs = widened((args, kwargs or {}))
         return widened(func(*args, **kwargs))
@@ -66,6 +71,8 @@ def widened(nest: Any) -> Any:
 
 class TorchSteps(Steps):
     """A step of PyTorch along its trajectory, on the device of its initial state."""
+
+    drops = False
 
     def leaves_of(self, nest: Any) -> tuple[list[Any], Any]:
         """Return a nest's leaves as they are, and its form."""
@@ -128,8 +135,9 @@ class TorchSteps(Steps):
 
     def _call(self, state: Sequence[Tensor], given: Leaves) -> list[Tensor]:
         x = pytree.tree_unflatten(self._tensors(given), self._inputs_spec)
-        with Wide():
+        with Wide() as wide:
             found = self._step(pytree.tree_unflatten(state, self._spec), x)
+        self.drops |= wide.drops
         return self.next_state(found, state)
 
 

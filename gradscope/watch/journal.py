@@ -36,11 +36,10 @@ class Quantity(StrEnum):
 class Refusal(StrEnum):
     """Why a module is not watched."""
 
-    PROJECTION = "projection"
     SCRIPTED = "scripted"
-    COMPILED = "compiled"
     UNSEEN = "unseen"
     STATE_REPLACED = "state-replaced"
+    NOTHING = "nothing"
 
 
 class NewVerdict(NamedTuple):

@@ -79,16 +79,15 @@ class WatchLog:
 
 
 REFUSAL_WORDS = {
-    Refusal.PROJECTION: "it has a projection (proj_size), whose Jacobian gradscope does not "
-    "support; train without proj_size to watch it",
     Refusal.SCRIPTED: "it is scripted, and hooks do not reach inside; watch the module that "
     "was passed to torch.jit",
-    Refusal.COMPILED: "it is a Cell within torch.compile, whose graph has no hooks; train without "
-    "torch.compile while you watch",
     Refusal.UNSEEN: "no call of it was seen in the training: it is in a graph of torch.compile, or "
-    "not used; train without torch.compile while you watch",
-    Refusal.STATE_REPLACED: "the state it is given is not the one it returned: what happens in "
-    "between is unknown, so its Jacobian products cannot be measured",
+    "not used; give watch the compiled module",
+    Refusal.STATE_REPLACED: "the state it is given is not the one it returned, or without its "
+    "gradient: what happens in between is unknown; a module around both that takes (x, state) and "
+    "returns the next state is watched, and so is a function given to the watch's step()",
+    Refusal.NOTHING: "no recurrent layer was seen, nor a module that is given the state it "
+    "returned; name its cells (cells=), or give the step of its loop to the watch's step()",
 }
 """Why a module is not watched, and what to do about it."""
 
@@ -231,6 +230,8 @@ def _causes(journal: Journal) -> list[str]:
         if main is not None:
             sentences.append(f"{title}: {reason_sentence(main).removesuffix('.')}")
     dropped = ", ".join(dict.fromkeys(each.title for each in journal.snapshots if each.dropout))
+    left = ", ".join(dict.fromkeys(each.title for each in journal.snapshots if each.left_out))
+    sentences += [f"{left}: measured without the dropout within the step"] if left else []
     same = "the replay drops the same fraction of values, but not the same values"
     return sentences + ([f"{dropped}: dropout between layers; {same}"] if dropped else [])
 
