@@ -29,11 +29,12 @@ class ActivationName(StrEnum):
 
 
 class CellName(StrEnum):
-    """The recurrent cell."""
+    """The recurrent cell; a step is code of somebody's own, and is not drawn."""
 
     ELMAN = "elman"
     GRU = "gru"
     LSTM = "lstm"
+    STEP = "step"
 
 
 class StartName(StrEnum):

@@ -10,7 +10,7 @@ import numpy as np
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import ComplexArray, FloatArray, IntArray
 from gradscope.data.batch import Batch
-from gradscope.diagnosis.motion import Motion, motion_alone, motion_of
+from gradscope.diagnosis.motion import UNKNOWN, Motion, motion_alone, motion_of
 from gradscope.diagnosis.theory import Objection, Prediction, expected_exponents, predictions
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_map import LagMap, lag_map
@@ -23,6 +23,7 @@ from gradscope.jacobians.singular_values import SingularValues, singular_values
 from gradscope.learning.readout import memory_function
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
+from gradscope.model.step_cell import StepTrajectory
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import Regime
 from gradscope.notebook_repr import CompactRepr
@@ -174,6 +175,8 @@ def _memory(params: Cell, trajectory: Trajectory, examined: Batch, settings: Set
 
 def first_sequences(params: Cell, trajectory: Trajectory, places: slice | IntArray) -> Trajectory:
     """Return the trajectory over some of the sequences alone."""
+    if isinstance(trajectory, StepTrajectory):
+        return trajectory.of(places)
     first, noise = trajectory.states[0, places], trajectory.noise
     some_noise = None if noise is None else noise[:, places]
     return unroll(params, trajectory.inputs[:, places], first, some_noise)
@@ -187,6 +190,7 @@ def _spectrum(
     lags = _spread(np.geomspace(1, min(chain.n_steps, LONGEST_SPECTRUM_LAG), SPECTRUM_LAGS))
     steps = _spread(np.linspace(1, chain.n_steps, min(SAMPLED_JACOBIANS, chain.n_steps)))
     settled, turning = trajectory, None
+    stepped = isinstance(trajectory, StepTrajectory)
     if burn_in:  # From shortly before its end on.
         inputs, start = examined.all_inputs, max(burn_in - TURNING_STEPS, 0)
         before, after = (None, None) if (xi := examined.noise) is None else (xi[:start], xi[start:])
@@ -205,7 +209,7 @@ def _spectrum(
         singular=singular_values(chain, lags),
         lyapunov=replace(lyapunov, warm_up=burn_in) if burn_in else lyapunov,
         motion=motion_of(settled, lyapunov),
-        alone=motion_alone(params, np.random.default_rng(seed)),
+        alone=UNKNOWN if stepped else motion_alone(params, np.random.default_rng(seed)),
         eigenvalues=_eigenvalues(weights),
         sampled_steps=steps,
         jacobian_eigenvalues=np.stack([_eigenvalues(chain.jacobian(int(t))[0]) for t in steps]),

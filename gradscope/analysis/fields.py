@@ -22,6 +22,7 @@ from gradscope.learning.readout import Readout
 QUANTILES: Mapping[str, float] = {"p05": 0.05, "median": 0.5, "p95": 0.95}
 """Over the sequences, by the names they have in documents."""
 
+NOT_KNOWN = "not known of a step of your own"
 ZERO_PRODUCT = "the product is exactly zero"
 ZERO_CHANGE = "the product, or what the weights multiply, is exactly zero"
 RATE_FROM = ("burn_in", "steps", "sequences", "of", "short_burn_in")
@@ -141,15 +142,17 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
     for name, curve in zip(QUANTILES, profile.quantiles(list(QUANTILES.values())), strict=True):
         yield Field(f"profile.log10_norm.{name}", curve / LN_10, LOG10, ZERO_PRODUCT)
     bound = profile.log_bound / LN_10
-    yield Field("profile.log10_bound", bound, LOG10, "the bound is exactly zero")
+    no_bound = NOT_KNOWN if np.isnan(bound).all() else "the bound is exactly zero"
+    yield Field("profile.log10_bound", bound, LOG10, no_bound)
     yield Field("profile.certificate", profile.certificate)
-    yield Field("write_level", stage.write_level)
+    yield Field("write_level", stage.write_level, "", NOT_KNOWN)
     for name, level in stage.writing.by_block.items():
         yield Field(f"write_level_by_block.{name}", level)
-    yield Field("parameter_profile.lags", of_parameters.lags, STEPS)
-    yield Field("parameter_profile.sequences", of_parameters.log_norms["norm"].shape[1])
-    for name, curve in of_parameters.log10_medians.items():
-        yield Field(f"parameter_profile.log10_{name}", curve, LOG10, ZERO_CHANGE)
+    if of_parameters.lags.size:
+        yield Field("parameter_profile.lags", of_parameters.lags, STEPS)
+        yield Field("parameter_profile.sequences", of_parameters.log_norms["norm"].shape[1])
+        for name, curve in of_parameters.log10_medians.items():
+            yield Field(f"parameter_profile.log10_{name}", curve, LOG10, ZERO_CHANGE)
     yield from _below("verdict", _verdict_fields(stage))
     for name, rate in terms_of(stage.causes).items():
         yield Field(f"causes.{name}", rate, RATE)
@@ -161,7 +164,7 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
     if stage.rate_per_time_constant is not None:
         yield Field("rate_nats_per_time_constant", stage.rate_per_time_constant, "nats per τ")
     for name in (*QUANTILES, "ceiling"):
-        yield Field(f"slopes.{name}", getattr(stage.slopes, name))
+        yield Field(f"slopes.{name}", getattr(stage.slopes, name), "", NOT_KNOWN)
 
 
 def _verdict_fields(stage: Stage) -> Iterator[Field]:

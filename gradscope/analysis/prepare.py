@@ -13,7 +13,14 @@ from gradscope.analysis.memory import STATES_AT_ONCE, require_memory
 from gradscope.analysis.network import Streams, draw_network, with_noise
 from gradscope.analysis.results import ImportedNetwork
 from gradscope.analysis.setting_values import Group
-from gradscope.analysis.settings import SEQUENCE_SETTINGS, SETTINGS, Settings, flag, settings_of
+from gradscope.analysis.settings import (
+    CODE,
+    SEQUENCE_SETTINGS,
+    SETTINGS,
+    Settings,
+    flag,
+    settings_of,
+)
 from gradscope.analysis.stage import EvaluationBatch, further_steps
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
@@ -25,7 +32,7 @@ from gradscope.learning.history import History
 from gradscope.learning.readout import Source
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
-from gradscope.names import StageName, StartName
+from gradscope.names import CellName, StageName, StartName
 
 if TYPE_CHECKING:
     from gradscope.analysis.imported.stack import ImportedStack
@@ -77,6 +84,10 @@ def prepare(
     WeightsError if the settings contradict the task or a file, or a file cannot be read.
     """
     values = _read_per_unit(asked.as_dict() if isinstance(asked, Settings) else asked)
+    weights = values.get("weights")
+    if weights and (CODE.fullmatch(str(weights)) or values.get("cell") == CellName.STEP):
+        fault = "is Python code, which is run only where it is typed"
+        raise SettingError(f"{weights} {fault}, as in gradscope analyze FILE.py:NAME")
     if values.get("load") is not None:
         return _saved(values, read_run, read_table)
     if values.get("weights") is not None:

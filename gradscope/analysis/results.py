@@ -89,7 +89,8 @@ class Stage(CompactRepr):
     ``error`` is the mean step error on held-out sequences (a network from a file of weights: on the
     examined ones); it and ``gradient`` are None where there are no targets. ``growth`` is the
     verdict's rate with the interval that holds it; ``writing`` says how freely it writes,
-    ``parameter_profile`` how far back the parameters act; ``params`` is the network itself;
+    ``parameter_profile`` how far back the parameters act (these and ``slopes`` are empty, the write
+    level NaN, of a step of somebody's own); ``params`` is the network itself;
     ``rate_per`` is the growth rate in nats per ``second``, where dt is known, and per
     ``time_constant``, the longest τ, where units leak.
     """
@@ -114,7 +115,7 @@ class Stage(CompactRepr):
 
     @property
     def write_level(self) -> float:
-        """How freely the network writes: 1 freely, below 1/20 not at all."""
+        """How freely the network writes: 1 freely, below 1/20 not at all; NaN: not known."""
         return self.writing.level
 
     def compact_fields(self) -> dict[str, Any]:
@@ -180,9 +181,10 @@ class Analysis(NotebookResult):
 
     def compact_fields(self) -> dict[str, Any]:
         """Return the network, and the verdict on its last stage."""
+        stepped = self.settings.cell is CellName.STEP
         return {
             "cell": self.settings.cell,
-            "activation": self.settings.activation,
+            **({} if stepped else {"activation": self.settings.activation}),
             "hidden": self.params.sizes[1],
             "steps": self.trajectory.n_steps,
             "updates": self.training.updates if self.training else 0,

@@ -5,6 +5,7 @@
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -45,6 +46,9 @@ OF_DATA = ("column", "sequence_lengths", "embedding")
 
 OF_VANILLA = ("leak", "tau", "noise", "discretization", "state", "center_bias", "floss", "omega")
 """Settings of the vanilla RNN alone."""
+
+CODE = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
+"""What stands for a step of somebody's own in Python, where it is typed."""
 
 SAME_ALPHA = 1e-6
 """Relative difference within which a leak agrees with dt and τ: files keep float32."""
@@ -119,6 +123,8 @@ class Settings(SettingFields):
     def _against_network(self) -> Iterator[str]:
         """Yield what contradicts the steps, the activation or the cell."""
         gated, wrong = self.cell is not CellName.ELMAN, self._given(OF_VANILLA)
+        if self.cell is CellName.STEP and self.weights is None:
+            yield "--cell is step, which is code of your own; run gradscope analyze FILE.py:NAME"
         wrong += ["--init identity"] if self.init == "identity" else []
         if self.clip_norm is not None and self.clip_value is not None:
             yield "--clip-norm and --clip-value are both given; choose one"

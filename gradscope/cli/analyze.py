@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gradscope.analysis.settings import IMPORTED_SETTINGS, SETTINGS
+from gradscope.cli.code import is_code, study_code
 from gradscope.cli.command import Call, takes_place, takes_settings, weights_of
 from gradscope.cli.options import (
     MODEL,
@@ -65,6 +66,9 @@ def analyze(
 ) -> None:
     """Analyze a recurrent network, trained here or from a file: whether gradients vanish or
     explode, how far back they reach, and why.
+
+    FILE.py:NAME with --data runs the function NAME in your own Python, and studies the cell, or the
+    pair of a step and its initial state, that it returns.
     """
     prepare_pictures(call.place, png, save, html)
     asked = call.values(load=load, **{**weights_of(file), **call.place.view.needs})
@@ -72,7 +76,7 @@ def analyze(
     from gradscope.report.documents.rows import profile_rows
     from gradscope.report.terminal.analysis import analysis_page
 
-    analysis = analysis_with_bars(asked)
+    analysis = study_code(asked) if is_code(file) else analysis_with_bars(asked)
     call.place.view.require(analysis)
     place = replace(call.place, full=full)
     show(place, (analysis,), analysis_page, analysis_document, profile_rows)

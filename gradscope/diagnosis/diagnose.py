@@ -11,6 +11,7 @@ from gradscope.diagnosis.causes import TOLERANCE, cell_causes
 from gradscope.diagnosis.growth import GatedCauseRates, GrowthRate, PathRates, Rates
 from gradscope.diagnosis.long_run import LongRun
 from gradscope.diagnosis.paths import Blocks, paths, step_reasons
+from gradscope.diagnosis.reasons import Reason
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Evidence, Learned, Verdict, judge
 from gradscope.diagnosis.write_level import Writing
@@ -93,7 +94,8 @@ def diagnose(
         norms = replace(norms, log_norms=np.where(own, log_norms, np.nan))
         log_norms = np.where(own, log_norms, np.where(zero, -np.inf, np.array(shared)))
     grown, bound_rate = growth.growth_rate(norms.log_norms), log_bound_of(chain)
-    lags, more = growth.tail_lags(norms.lags.size), ()
+    lags = growth.tail_lags(norms.lags.size)
+    more: tuple[Reason, ...] = ()
     rates: Rates
     if measured.blocks is not None:
         found = paths(chain, measured.blocks, lags[lags > 0], norms=norms)

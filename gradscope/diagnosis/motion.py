@@ -69,6 +69,10 @@ class Motion(CompactRepr):
         return self.code not in left
 
 
+UNKNOWN = Motion(MotionCode.UNDECIDED, np.nan, np.nan)
+"""That of a network which cannot be run on."""
+
+
 def motion_of(trajectory: Trajectory, spectrum: LyapunovSpectrum) -> Motion:
     """Return what a trajectory does, given its exponents."""
     exponent, error = (

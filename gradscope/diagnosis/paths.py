@@ -124,5 +124,5 @@ def step_reasons(found: Paths, inputs: FloatArray) -> Iterator[Reason]:
     with np.errstate(divide="ignore"):
         surely = np.abs(np.arctanh(r[best])) * np.sqrt(added.size - 3.0)
     if abs(r[best]) >= TELLING and surely**2 >= 2.0 * np.log(2.0 * r.size / CHANCE):
-        numbers = {"column": best + 1, "correlation": float(r[best])}
-        yield Reason(ReasonCode.GROWTH_FOLLOWS_INPUT, numbers)
+        of = {"column": best + 1, "correlation": float(r[best])}
+        yield Reason(ReasonCode.GROWTH_FOLLOWS_INPUT, of)

@@ -11,8 +11,10 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
 from gradscope.jacobians.chain import MIN_EXPONENT, Chain, elman_chain, require_finite
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
+from gradscope.jacobians.step_chain import step_chain
 from gradscope.model.cells import At, Cell, Linearization
 from gradscope.model.elman import ElmanParameters
+from gradscope.model.step_cell import StepTrajectory
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
 
@@ -69,10 +71,13 @@ class CellChain(Chain):
 
 def cell_chain(params: Cell, trajectory: Trajectory) -> Chain:
     """Return the chain of a network along a trajectory over B sequences of T steps: an
-    ``ElmanChain`` for a vanilla RNN with its state as activation, else a ``CellChain``.
+    ``ElmanChain`` for a vanilla RNN with its state as activation, that of ``step_chain`` for a step
+    of somebody's own, else a ``CellChain``.
 
     Raises ShapeError if the trajectory holds a number that is not finite.
     """
+    if isinstance(trajectory, StepTrajectory):
+        return step_chain(trajectory.steps, trajectory.dense)
     if isinstance(params, ElmanParameters) and params.state is StateName.POST:
         return elman_chain(params, trajectory)
     return CellChain(params.linearize(trajectory.cell_trajectory))

@@ -1,4 +1,4 @@
-"""JAX: make the ``chain`` of any step function, as ``jax.lax.scan`` takes it."""
+"""JAX: ``study`` any step function, as ``jax.lax.scan`` takes it, or make its ``chain``."""
 
 from gradscope.errors import install_line
 
@@ -8,6 +8,6 @@ except ImportError as error:
     remedy = install_line("jax")
     raise ImportError(f"gradscope.jax needs JAX, which is not installed; {remedy}") from error
 
-from gradscope.jax.steps import chain
+from gradscope.jax.steps import chain, study
 
-__all__ = ["chain"]
+__all__ = ["chain", "study"]

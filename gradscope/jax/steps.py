@@ -1,14 +1,18 @@
 """The chain of any step function in JAX. Source: JAX 0.10, ``jax.vjp``, ``jax.enable_x64``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import numpy as np
 from jax import numpy as jnp
 
+from gradscope.analysis.results import Analysis
+from gradscope.analysis.study import study_steps
+from gradscope.arrays import FloatArray
 from gradscope.jacobians.chain import Chain
-from gradscope.jacobians.step_chain import Leaves, Steps, step_chain
+from gradscope.jacobians.step_chain import step_chain
+from gradscope.model.steps import Leaves, Steps, path_name
 
 
 def chain(
@@ -29,8 +33,84 @@ def chain(
         return step_chain(JaxSteps(step, initial_state, inputs), dense)
 
 
+def study(
+    step: Callable[..., Any],
+    initial_state: Any,
+    inputs: Any,
+    *,
+    readout: Callable[..., Any] | None = None,
+    targets: Any = None,
+    parameters: Any = None,
+    dense: bool | None = None,
+    **settings: Any,
+) -> Analysis:
+    """Return what ``analyze`` finds of a network, of any recurrence; see ``gradscope.torch.study``.
+
+    With a tree of ``parameters``, by which the gradient and its shares are taken, they come first:
+    ``step(parameters, state, x)`` and ``readout(parameters, state)``.
+    """
+    steps = JaxSteps(step, initial_state, inputs, readout, parameters)
+    name = getattr(step, "__name__", type(step).__name__)
+    of = {"weights": f"gradscope.jax.study({name})", **settings}
+    return study_steps(steps, targets, dense=dense, **of)
+
+
 class JaxSteps(Steps):
-    """A step of JAX along its trajectory."""
+    """A step of JAX along its trajectory, ``step(parameters, state, x)`` where there are any."""
+
+    def __init__(
+        self,
+        step: Callable[..., Any],
+        initial_state: Any,
+        inputs: Any,
+        readout: Callable[..., Any] | None = None,
+        parameters: Any = None,
+    ) -> None:
+        found, self._parameters_spec = jax.tree.flatten_with_path(parameters)
+        named = {
+            path_name(jax.tree_util.keystr(path)): _wide(np.asarray(each)) for path, each in found
+        }
+        super().__init__(step, initial_state, inputs, readout, named)
+
+    def names(self) -> list[str]:
+        """Return the name of each array of a state, as its tree has it."""
+        nest = jax.tree.unflatten(self._spec, [0] * self._spec.num_leaves)
+        paths = (path for path, _ in jax.tree_util.tree_flatten_with_path(nest)[0])
+        return [path_name(jax.tree_util.keystr(path)) for path in paths]
+
+    def read(self, state: Leaves) -> FloatArray:
+        """Return what the readout makes of states, (N,O)."""
+        with jax.enable_x64(True):
+            return np.asarray(self._read(state))
+
+    def read_back(self, state: Leaves, errors: FloatArray) -> list[Any]:
+        """Return what arrives at the arrays of states from errors (N,O) of what is read of them."""
+        moving, whole = self._apart(state)
+        with jax.enable_x64(True):
+            _, back = jax.vjp(lambda *moved: self._read(whole(moved)), *moving)
+            return [np.conj(np.asarray(each)) for each in back(jnp.asarray(errors))]
+
+    def parameters_back(self, state: Leaves, given: Leaves, cotangents: Leaves) -> list[FloatArray]:
+        """Return what arrives at each of the parameters from the arrays of next states, summed."""
+
+        def after(*values: Any) -> list[Any]:
+            found = zip(self._call(state, given, values), state, strict=True)
+            return [each.astype(like.dtype) for each, like in found if _moves(like)]
+
+        with jax.enable_x64(True):
+            _, back = jax.vjp(after, *map(jnp.asarray, self.parameters.values()))
+            return list(map(np.asarray, back([jnp.asarray(np.conj(each)) for each in cotangents])))
+
+    def _read(self, state: Any) -> Any:
+        nest = jax.tree.unflatten(self._spec, list(map(jnp.asarray, state)))
+        shown = self._readout(*self._with(self.parameters.values()), nest)
+        return shown.reshape(len(shown), -1)
+
+    def _with(self, values: Iterable[Any]) -> tuple[Any, ...]:
+        """Return the parameters of these values as their tree, if there are any."""
+        if not self.parameters:
+            return ()
+        return (jax.tree.unflatten(self._parameters_spec, list(map(jnp.asarray, values))),)
 
     def leaves_of(self, nest: Any) -> tuple[list[Any], Any]:
         """Return a tree's leaves as they are, and its form."""
@@ -68,20 +148,32 @@ class JaxSteps(Steps):
 
     def _moved(self, state: Leaves, given: Leaves) -> tuple[Callable[..., list[Any]], list[Any]]:
         """Return the step as a function of the floating-point arrays of a state, and these."""
-        moves = [np.issubdtype(each.dtype, np.inexact) for each in state]
+        moving, whole = self._apart(state)
 
-        def moved(*moving: Any) -> list[Any]:
-            own = iter(moving)
-            whole = [next(own) if m else each for m, each in zip(moves, state, strict=True)]
-            after = zip(moves, self._call(whole, given), state, strict=True)
-            return [each.astype(like.dtype) for m, each, like in after if m]
+        def moved(*values: Any) -> list[Any]:
+            after = zip(self._call(whole(values), given), state, strict=True)
+            return [each.astype(like.dtype) for each, like in after if _moves(like)]
 
-        return moved, [each for m, each in zip(moves, state, strict=True) if m]
+        return moved, moving
 
-    def _call(self, state: Leaves, given: Leaves) -> list[Any]:
+    def _apart(self, state: Leaves) -> tuple[list[Any], Callable[[Iterable[Any]], list[Any]]]:
+        """Return the floating-point arrays of a state, and what puts others in their places."""
+
+        def whole(values: Iterable[Any]) -> list[Any]:
+            own = iter(values)
+            return [next(own) if _moves(each) else each for each in state]
+
+        return [each for each in state if _moves(each)], whole
+
+    def _call(self, state: Leaves, given: Leaves, values: Iterable[Any] | None = None) -> list[Any]:
         x = jax.tree.unflatten(self._inputs_spec, list(map(jnp.asarray, given)))
         before = jax.tree.unflatten(self._spec, list(map(jnp.asarray, state)))
-        return self.next_state(self._step(before, x), state)
+        first = self._with(self.parameters.values() if values is None else values)
+        return self.next_state(self._step(*first, before, x), state)
+
+
+def _moves(array: Any) -> bool:
+    return bool(np.issubdtype(array.dtype, np.inexact))
 
 
 def _wide(array: Any) -> Any:

@@ -75,8 +75,9 @@ def backpropagate(
         entering = entering_errors(params, linearization, output_slopes)
         adjoints, local = sent_back(linearization, entering, truncation)
         weights = linearization.weight_gradients(local, slice(trajectory.n_steps))
-        weights["output_weights"] = outer_sum(output_slopes, trajectory.hidden[1:])
-        weights["output_bias"] = output_slopes.sum(axis=(0, 1))
+        if "output_weights" in params.weight_names:
+            weights["output_weights"] = outer_sum(output_slopes, trajectory.hidden[1:])
+            weights["output_bias"] = output_slopes.sum(axis=(0, 1))
     return Gradients(float(errors.sum()), errors, weights, adjoints)
 
 

@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Any
 
 from gradscope.analysis.results import Analysis, Comparison
+from gradscope.analysis.settings import CODE
+from gradscope.names import CellName
 from gradscope.remedy.trial import Trial
 from gradscope.report.documents.page import (
     analysis_numbers,
@@ -65,6 +67,9 @@ STRIP = (
     '<div class="chart" data-figure="strip" role="img" aria-label="The network over time"></div>'
 )
 
+PYTHON = "Made in Python, from the step and the inputs of that session, by:"
+"""What stands before the call that made a page."""
+
 TERM_PLACE = r"(<(?:h3|th scope=\"row\"|li|figcaption)[^>]*>[^<]*?\b)({})\b"
 """Where a term may stand: in a title, the name of a row, a sentence, before any mark-up there."""
 
@@ -98,8 +103,9 @@ def analysis_html(
         if panel.shown(analysis):
             figures[name] = _figure(name, panel.title(analysis), panel.reading(analysis))
     typed = settings.with_changes({"spectrum": False}) if command == "spectrum" else settings
+    made_in_python = settings.cell is CellName.STEP and not CODE.fullmatch(settings.weights or "")
     again = (
-        "<p>This command reproduces every number:</p>\n"
+        f"<p>{PYTHON if made_in_python else 'This command reproduces every number:'}</p>\n"
         f"<pre><code>{escape(command_line(typed, command))}</code></pre>\n"
         "<details>\n<summary>All settings, as a TOML file for <code>--config</code></summary>\n"
         f"<pre><code>{escape(settings_to_toml(settings.as_dict()))}</code></pre>\n</details>"

@@ -204,6 +204,8 @@ const setLag = (lag) => set({ lag: Math.round(lag) });
 
 // ---- Figures ---------------------------------------------------------------------------------
 /** Curves of a table over its first column; of the stage shown bold, or one for each value of `by`. */
+const SHARED = { log10_share_recurrent_weights: "W", log10_share_input_weights: "U", log10_share_hidden_bias: "b" };
+const SHARES = Object.keys(TABLES.shares || {}).filter((each) => each.startsWith("log10_share_"));
 const curves = (name, { x, y, by, mark, words: said = [], dots, low, high, square, corridor, rest = NaN } = {}) => (host) => {
   const whole = TABLES[name], staged = "stage" in whole, all = Object.keys(whole);
   const table = by && "sequence" in whole ? part(whole, "sequence", 1) : whole;
@@ -271,7 +273,7 @@ const FIGURES = {
     const [low, high] = extent(of.flatMap((each) => [each.log10_p05, each.log10_p95])), shown = of[state.stage];
     const drawn = of.map(({ lag, ...each }, at) => ({ name: stages[at].title, xs: lag, ys: each.log10_median,
       ...(at === state.stage ? { look: now.regime, low: each.log10_p05, high: each.log10_p95 } : { look: "pale" }) }));
-    drawn.push({ name: "bound", xs: shown.lag, ys: shown.log10_bound, look: "bound" });
+    if (finite(shown.log10_bound).length) drawn.push({ name: "bound", xs: shown.lag, ys: shown.log10_bound, look: "bound" });
     chart(host, { curves: drawn, at: state.lag, pick: setLag, tall: 0.56,
       x: { label: "steps back in time", low: 0, high: shown.lag[shown.lag.length - 1] },
       y: { label: "σ_max(∂h_T/∂h_T−ℓ)", low: Math.min(low, -4) * 1.06, high: Math.max(high, 4, -low / 10) * 1.06, log: true, corridor: true },
@@ -378,7 +380,7 @@ const FIGURES = {
   gradient: curves("gradient", { mark: "step" }), slopes: curves("slopes", { y: ["median"], low: "p05", high: "p95", mark: "step" }),
   parameters: curves("parameters", { y: ["log10_norm", "log10_hidden_bias"], words: ["U, W and b", "b alone"], mark: "lag" }),
   training: curves("training", { y: ["error_per_step"] }), progress: curves("progress", { y: ["horizon"], rest: ISLAND.steps }),
-  shares: curves("shares", { y: ["log10_share_recurrent_weights", "log10_share_input_weights", "log10_share_hidden_bias"], words: ["W", "U", "b"], mark: "lag" }),
+  shares: curves("shares", { y: SHARES, words: SHARES.map((each) => SHARED[each] || each.replace("log10_share_", "")), mark: "lag" }),
   memory: curves("memory", { mark: "lag" }), sensitivity: curves("sensitivity", { y: ["norm"], mark: "lag" }),
   singular: curves("singular", { x: "rank", y: ["log10_singular_value"], by: "lag" }), values: curves("values", { x: "rank", y: ["log10_singular_value"], by: "lag" }),
   lyapunov: curves("lyapunov", { x: "rank", y: ["exponent_nats_per_step"], dots: true }), profiles: curves("profiles", { x: "lag", y: ["log10_median"], by: "cell", corridor: true }),

@@ -1,4 +1,4 @@
-"""PyTorch: ``watch`` a model in training, or make the ``chain`` of any step function."""
+"""PyTorch: ``watch`` a model in training; ``study`` any step function, or make its ``chain``."""
 
 from gradscope.errors import install_line
 
@@ -10,5 +10,6 @@ except ImportError as error:
 
 from gradscope.torch.hooks import Watch, watch
 from gradscope.torch.steps import chain
+from gradscope.torch.study import study
 
-__all__ = ["Watch", "chain", "watch"]
+__all__ = ["Watch", "chain", "study", "watch"]

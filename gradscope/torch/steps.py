@@ -3,18 +3,21 @@
 Source: PyTorch 2.13, ``torch.overrides.TorchFunctionMode``, ``torch.utils._pytree``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
-from gradscope.jacobians.step_chain import Leaves, Steps, step_chain
+from gradscope.jacobians.step_chain import step_chain
+from gradscope.model.steps import Leaves, Steps, path_name
 
 Step = Callable[[Any, Any], Any]
 
@@ -44,11 +47,13 @@ def chain(step: Step, initial_state: Any, inputs: Any, *, dense: bool | None = N
 
 
 class Wide(TorchFunctionMode):
-    """Calculates with 64 bits whatever weights a step brings along, and without dropout; ``drops``
-    says that there was some.
+    """Calculates with 64 bits whatever weights a step brings along, those in ``place`` of others by
+    the ``id`` of these, and without dropout; ``drops`` says that there was some.
     """
 
-    drops = False
+    def __init__(self, place: Mapping[int, Tensor]) -> None:
+        super().__init__()
+        self._place, self.drops = place, False
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -58,7 +63,10 @@ class Wide(TorchFunctionMode):
         if func in DROPPING:
             self.drops = True
             return args[0]
-        args, kwargs = widened((args, kwargs or {}))
+        given = pytree.tree_map_only(
+            Tensor, lambda each: self._place.get(id(each), each), (args, kwargs or {})
+        )
+        args, kwargs = widened(given)
         return widened(func(*args, **kwargs))
 
 
@@ -73,6 +81,54 @@ class TorchSteps(Steps):
     """A step of PyTorch along its trajectory, on the device of its initial state."""
 
     drops = False
+
+    def __init__(
+        self,
+        step: Step,
+        initial_state: Any,
+        inputs: Any,
+        readout: Callable[[Any], Tensor] | None = None,
+        parameters: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        of = (parameters or {}).items()
+        wide = {name: widened(each.detach()).clone().requires_grad_() for name, each in of}
+        self._wide = list(wide.values())
+        self._place = {id(each): wide[name] for name, each in of}
+        values = {name: each.numpy(force=True) for name, each in wide.items()}
+        super().__init__(step, initial_state, inputs, readout, values)
+
+    def names(self) -> list[str]:
+        """Return the name of each tensor of a state, as its nest has it."""
+        nest = pytree.tree_unflatten([0] * self._spec.num_leaves, self._spec)
+        return [
+            path_name(pytree.keystr(path)) for path, _ in pytree.tree_flatten_with_path(nest)[0]
+        ]
+
+    def read(self, state: Leaves) -> FloatArray:
+        """Return what the readout makes of states, (N,O)."""
+        with torch.no_grad():
+            return np.asarray(self._read(self._tensors(state)).numpy(force=True))
+
+    def read_back(self, state: Leaves, errors: FloatArray) -> list[Any]:
+        """Return what arrives at the tensors of states from errors (N,O) of what is read."""
+        before = self._tensors(state)
+        moving = [each.requires_grad_() for each in before if _moves(each)]
+        with torch.enable_grad():
+            ends, rows = _with_gradient([self._read(before)], self._tensors([errors]))
+        found = torch.autograd.grad(ends, moving, rows, materialize_grads=True)
+        return [each.numpy(force=True) for each in found]
+
+    def parameters_back(self, state: Leaves, given: Leaves, cotangents: Leaves) -> list[FloatArray]:
+        """Return what arrives at each of the parameters from the tensors of next states, summed."""
+        _, after = self._recorded(state, given)
+        ends, rows = _with_gradient(after, self._tensors(cotangents))
+        found = torch.autograd.grad(ends, self._wide, rows, materialize_grads=True)
+        return [each.numpy(force=True) for each in found]
+
+    def _read(self, state: Sequence[Tensor]) -> Tensor:
+        with Wide(self._place):
+            shown: Tensor = self._readout(pytree.tree_unflatten(state, self._spec))
+        return shown.reshape(len(shown), -1)
 
     def leaves_of(self, nest: Any) -> tuple[list[Any], Any]:
         """Return a nest's leaves as they are, and its form."""
@@ -111,11 +167,8 @@ class TorchSteps(Steps):
         rows = [each.requires_grad_() for each in rows]
         make: dict[str, bool] = {"materialize_grads": True, "create_graph": True}
         pulled = torch.autograd.grad(ends, moving, rows, **make)
-        linear = [
-            pair
-            for pair in zip(pulled, self._tensors(tangents), strict=True)
-            if pair[0].requires_grad
-        ]
+        both = zip(pulled, self._tensors(tangents), strict=True)
+        linear = [pair for pair in both if pair[0].requires_grad]
         whole = {id(each): torch.zeros_like(each) for each in after}
         if linear:
             of, along = zip(*linear, strict=True)
@@ -135,7 +188,7 @@ class TorchSteps(Steps):
 
     def _call(self, state: Sequence[Tensor], given: Leaves) -> list[Tensor]:
         x = pytree.tree_unflatten(self._tensors(given), self._inputs_spec)
-        with Wide() as wide:
+        with Wide(self._place) as wide:
             found = self._step(pytree.tree_unflatten(state, self._spec), x)
         self.drops |= wide.drops
         return self.next_state(found, state)

@@ -83,7 +83,10 @@ def evaluation_of(stack: ImportedStack) -> EvaluationBatch:
     if settings.targets is not None:
         layout = Layout(settings.batch_first, missing=settings.missing)
         targets = read_targets(Path(settings.targets), layout, stack.recording, width)
-        baseline = _baseline(stack, targets)
+        seen = stack.recording.inputs  # By the lowest layer, in the time of the studied one.
+        if stack.studied.direction is Direction.BACKWARD:
+            seen = turned(seen, stack.recording.lengths)
+        baseline = baseline_of(targets, seen)
         kind = "targets" if targets.error is ErrorName.SQUARED else "classes"
         source = f"{source}, {kind} from {settings.targets}"
     columns = settings.column if stack.studied.layer == 0 else None
@@ -97,19 +100,17 @@ def _batch(stack: ImportedStack, title: str, targets: Targets) -> Batch:
     return Batch(ran.inputs, targets, ran.noise, further, lengths=stack.recording.lengths)
 
 
-def _baseline(stack: ImportedStack, targets: Targets) -> Baseline:
+def baseline_of(targets: Targets, seen: FloatArray) -> Baseline:
     """Return the error of the best constant: the mean of numbers, the frequencies of classes; and
-    for numbers that of the best linear readout of x_t.
+    for numbers that of the best linear readout of what is ``seen`` at a step (T,B,D).
     """
     held = np.broadcast_to(targets.held, targets.values.shape[:2])
-    wanted, seen, lengths = targets.values[held], stack.recording.inputs, stack.recording.lengths
+    wanted = targets.values[held]
     best, memoryless, of = wanted.mean(axis=0), None, "the mean of the targets"
     if targets.error is ErrorName.CROSS_ENTROPY:
         part, of = np.clip(best, *BETWEEN), "the frequencies of the classes"
         best = np.log(part) - (np.log1p(-part) if part.size == 1 else 0.0)
-    else:  # What the lowest layer sees, in the time of the studied one.
-        backward = stack.studied.direction is Direction.BACKWARD
-        seen = turned(seen, lengths) if backward else seen
+    else:
         memoryless = memoryless_error(seen[held][None], wanted[None])
     constant = error_per_step(np.broadcast_to(best, targets.values.shape), targets)
     return Baseline.of(constant, of, memoryless)

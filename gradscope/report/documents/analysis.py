@@ -27,6 +27,8 @@ REASON_NAMES: Mapping[str, str] = {
     **{name: f"{name}_null_because" for name in _BESIDE_ITSELF},
     **{f"profile.log10_norm.{name}": "profile.null_because" for name in fields.QUANTILES},
     "profile.log10_bound": "profile.null_because",
+    "write_level": "write_level_null_because",
+    "slopes.ceiling": "slopes.null_because",
     "verdict.rate_nats_per_step": "verdict.rate_null_because",
     "verdict.rate_interval_95": "verdict.rate_interval_null_because",
     "verdict.marginal": "verdict.marginal_null_because",

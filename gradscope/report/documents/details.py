@@ -58,7 +58,7 @@ def _map(found: LagMap) -> Document:
 def _shares(shares: GradientShares, allowed: float) -> Document:
     length = shares.truncation_length(allowed)
     return {
-        **dict(zip(tables.SHARE_COLUMNS, tables.share_columns(shares), strict=True)),
+        **tables.share_columns(shares),
         "null_because": "nothing arrives at that lag",
         "truncation": {
             "error": allowed,

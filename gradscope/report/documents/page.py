@@ -14,6 +14,7 @@ import numpy as np
 from gradscope.analysis.details import SPECTRUM_LAGS, first_sequences
 from gradscope.analysis.results import Analysis, Comparison, Stage
 from gradscope.arrays import LN_10, FloatArray
+from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.singular_values import singular_values
@@ -76,7 +77,7 @@ def analysis_numbers(analysis: Analysis, more: Mapping[str, Rows]) -> dict[str, 
     return {
         "steps": analysis.trajectory.n_steps,
         "threshold": float(np.log10(analysis.settings.vanishing)),
-        "labels": dict(CAUSE_LABELS),
+        "labels": {n: n for n in terms_of(analysis.last.causes)} | dict(CAUSE_LABELS),
         "stages": [_stage(analysis, each) for each in analysis.stages],
         "matrices": [_matrix(analysis, stage) for stage in analysis.stages],
         "every": every,

@@ -161,20 +161,23 @@ def map_rows(found: LagMap) -> Rows:
     return table_rows(later=times[later], earlier=times[earlier], log10_norm=middle[later, earlier])
 
 
-def share_columns(shares: GradientShares) -> list[FloatArray | IntArray]:
+def shared_by(shares: GradientShares) -> tuple[str, ...]:
+    """Return the names of the arrays that have shares: ``SHARED``, or a step's own parameters."""
+    return SHARED if set(SHARED) <= set(shares.log_norms) else tuple(shares.log_norms)
+
+
+def share_columns(shares: GradientShares) -> dict[str, FloatArray | IntArray]:
     """Return the norms of the shares, of their partial sum, and what is lost, each by lag."""
-    return [
-        shares.lags,
-        *(shares.log_norms[name] / LN_10 for name in SHARED),
-        shares.log_partial_norms / LN_10,
-        shares.cancellation,
-        shares.truncation_errors,
-    ]
+    each = {f"log10_share_{n}": shares.log_norms[n] / LN_10 for n in shared_by(shares)}
+    names = SHARE_COLUMNS[0], *each, *SHARE_COLUMNS[-3:]
+    whole = shares.log_partial_norms / LN_10, shares.cancellation, shares.truncation_errors
+    return dict(zip(names, (shares.lags, *each.values(), *whole), strict=True))
 
 
 def shares_rows(shares: GradientShares) -> Rows:
-    """Return one row per lag, in the order of ``SHARE_COLUMNS``."""
-    return SHARE_COLUMNS, transposed(share_columns(shares))
+    """Return one row per lag; of networks in the order of ``SHARE_COLUMNS``."""
+    columns = share_columns(shares)
+    return tuple(columns), transposed(columns.values())
 
 
 def memory_rows(memory: Memory) -> Rows:
@@ -241,7 +244,7 @@ def theory_rows(spectrum: Spectrum) -> Rows:
 def causes_rows(analysis: Analysis) -> Rows:
     """Return one row per stage, in nats per step."""
     names = (*terms_of(analysis.last.causes), "total")
-    rows = [[str(s.name), *(getattr(s.causes, name) for name in names)] for s in analysis.stages]
+    rows = [[str(s.name), *terms_of(s.causes).values(), s.causes.total] for s in analysis.stages]
     return ("stage", *(f"{name}_nats_per_step" for name in names)), rows
 
 

@@ -156,16 +156,21 @@ def checked_panels(names: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(names or ()))
 
 
+NOT_KNOWN = "of a step of your own it is not known; choose --panel profile"
+
 ROWS = (
     Panel("profile", "Gradient that arrives, by lag", "profile_panels", Band.WHETHER, across=2),
     Panel("parameters", "Effect of the parameters, by lag",
-          "profile_panels", Band.WHETHER, term="parameter profile"),
+          "profile_panels", Band.WHETHER, term="parameter profile", why_empty=NOT_KNOWN,
+          present=lambda analysis: analysis.last.parameter_profile.lags.size > 0),
     Panel("causes", "Why: causes of the growth rate", "profile_panels", Band.WHY),
     Panel("gradient", "Gradient norm by time step", "time_panels", Band.WHETHER,
           why_empty="there are no targets; give --readout NAME and --targets FILE",
           present=lambda analysis: analysis.last.gradient is not None),
-    Panel("slopes", "Saturation: slopes over time", "time_panels", Band.WHY),
-    Panel("saturation", "All slopes over time", "time_panels", Band.WHY),
+    Panel("slopes", "Saturation: slopes over time", "time_panels", Band.WHY,
+          why_empty=NOT_KNOWN, present=lambda analysis: analysis.last.slopes.median.size > 0),
+    Panel("saturation", "All slopes over time", "time_panels", Band.WHY,
+          why_empty=NOT_KNOWN, present=lambda analysis: analysis.last.slopes.median.size > 0),
     Panel("training", "Training", "time_panels", Band.WHETHER, term="loss",
           why_empty="nothing was trained; give --updates N",
           present=lambda analysis: analysis.history is not None),

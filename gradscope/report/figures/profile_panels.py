@@ -54,7 +54,8 @@ def profile_panel(axes: "Axes", analysis: Analysis) -> None:
     last, spectrum = analysis.last.profile, analysis.details.spectrum
     formula = r" $(\gamma\,\sigma_{\max}(W))^\ell$" if has_textbook_bound(analysis.settings) else ""
     dotted: Look = {"color": GREY, "linestyle": ":", "linewidth": 1.2}
-    draw_curve(axes, last.lags, last.log_bound, f"bound{formula}", dotted)
+    if not np.isnan(last.log_bound).all():
+        draw_curve(axes, last.lags, last.log_bound, f"bound{formula}", dotted)
     if spectrum is not None and np.isfinite(last.median[-1]):
         largest = middle(spectrum.lyapunov.exponents[:, 0])
         if np.isfinite(largest):

@@ -9,7 +9,7 @@ from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10, plain
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
-from gradscope.report.documents.rows import SHARED, median_map
+from gradscope.report.documents.rows import SHARED, median_map, shared_by
 from gradscope.report.figures import style
 from gradscope.report.figures.style import BLUE, GREEN, GREY, INK, VERMILLION, Look
 from gradscope.report.words.captions import why_no_shares
@@ -55,7 +55,11 @@ def shares_panel(axes: "Axes", analysis: Analysis, shares: GradientShares) -> No
     if np.isneginf(shares.log_partial_norms[-1]):
         style.say(axes, f"{why_no_shares(analysis)}:\nnothing to split by lag.")
         return
-    for name, title, line in zip(SHARED, "WUb", ("-", "--", ":"), strict=True):
+    titles = dict(zip(SHARED, "WUb", strict=True))
+    largest = sorted(shared_by(shares), key=lambda name: -shares.log_norms[name].max())[:3]
+    names = SHARED if largest[0] in titles else largest
+    for name, line in zip(names, ("-", "--", ":"), strict=False):
+        title = titles.get(name, name)
         drawn = style.drawable(shares.log_norms[name])
         axes.plot(shares.lags, drawn, color=BLUE, linestyle=line, linewidth=1.5, label=title)
     other = style.axes_below(axes, "cut error")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gradscope.analysis.archive import DAMAGE
-from gradscope.analysis.settings import SETTINGS, Settings, flag
+from gradscope.analysis.settings import CODE, SETTINGS, Settings, flag
 from gradscope.data.columns import SHOWN_CHARACTERS
 from gradscope.errors import ArchiveError, SettingError
 from gradscope.names import (
@@ -33,6 +33,10 @@ SAID_OF_WEIGHTS = ("activation", "leak", "state")
 """What a file of weights may leave open, and a command must say even where it is the default."""
 
 
+OF_CODE = ("cell", "weights", "updates", "hidden", "activation", "leak", "state")
+"""What is typed as code, or follows from it."""
+
+
 def command_line(
     settings: Settings, command: str = "analyze", *, said: Collection[str] = ()
 ) -> str:
@@ -44,7 +48,13 @@ def command_line(
     """
     words = ["gradscope", *command.split()]
     defaults: Mapping[str, Any] = Settings().as_dict()
-    for name, value in settings.as_dict().items():
+    given = settings.as_dict()
+    if settings.cell is CellName.STEP:
+        if not CODE.fullmatch(code := str(settings.weights)):
+            return code  # A call in Python.
+        words.append(code)
+        given = {name: each for name, each in given.items() if name not in OF_CODE}
+    for name, value in given.items():
         of_file = settings.weights is not None and name in SAID_OF_WEIGHTS
         if value != defaults[name] or of_file or (name in said and value is not None):
             if isinstance(value, bool):

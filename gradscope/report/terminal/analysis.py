@@ -11,7 +11,7 @@ from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import NO_DETAILS
 from gradscope.analysis.results import Analysis, ImportedLayer, LayerVerdict, Stage
 from gradscope.analysis.settings import Settings
-from gradscope.arrays import LN_10
+from gradscope.arrays import LN_10, plain
 from gradscope.data.series import rewarded_lag
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.verdict import Verdict
@@ -88,13 +88,16 @@ def _rate_cells(stage: Stage, settings: Settings) -> dict[str, str]:
     units = {unit: unit.replace("time_constant", "time constant τ") for unit in stage.rate_per}
     return {
         "gradient": f"{look.symbol} {look.word if verdict.shut else words.regime_word(verdict)}",
-        "write level (1: free)": number(stage.write_level),
+        "write level (1: free)": number(plain(stage.write_level)),
         "growth rate, nats per step": level(verdict.rate),
         "  95 % interval": interval(growth.low, growth.high, "{} … {}") or "–",
         "  taken over": over_steps(growth.steps, growth.burn_in) + few,
         **{f"  nats per {name}": level(stage.rate_per[unit]) for unit, name in units.items()},
         "": "not different from 0" if verdict.marginal else pace(verdict.rate),
-        **{f"  {titles[name]}": level(rate) for name, rate in terms_of(stage.causes).items()},
+        **{
+            f"  {titles.get(name, name)}": level(rate)
+            for name, rate in terms_of(stage.causes).items()
+        },
     }
 
 
@@ -103,7 +106,9 @@ def _reach_cells(stage: Stage, settings: Settings) -> dict[str, str]:
     sequences = count(int((~np.isnan(profile.log_norms[-1])).sum()), "sequence")
     bound = f" ({step_bound(settings)})^ℓ" if settings.cell is CellName.ELMAN else ""
     ends = profile.median, *profile.quantiles((0.05, 0.95)), profile.log_bound
-    median, low, high, most = (level(float(curve[-1]) / LN_10) for curve in ends)
+    median, low, high, most = (
+        "–" if np.isnan(curve[-1]) else level(float(curve[-1]) / LN_10) for curve in ends
+    )
     return {
         "memory horizon, steps": words.horizon(stage),
         **({} if required is None else {"  needed": str(required)}),

@@ -43,6 +43,8 @@ def profile_caption(analysis: Analysis) -> str:
         )
     elif verdict.regime is Regime.EXPLODING:
         where += ": a small change long ago dominates the state now, and the gradient with it"
+    if np.isnan(profile.log_bound[lag - 1]):
+        return f"The solid line {where}."
     bound = power_of_ten(float(profile.log_bound[lag - 1]) / LN_10)
     textbook = isinstance(analysis.last.causes, CauseRates)
     source = "from the network alone" if textbook else "along this trajectory"
@@ -233,7 +235,7 @@ def eigenvalues_caption(analysis: Analysis, spectrum: Spectrum) -> str:
     if not spectrum.eigenvalues.size:
         return (
             f"The median spectral radius of the sampled Jacobians is {number(along)}; eigenvalues "
-            "near 1 belong to directions that the gates keep."
+            "near 1 belong to directions that the state keeps."
         )
     radius = float(np.abs(spectrum.eigenvalues).max())
     slopes_alone = analysis.settings.leak == 1.0 and number(along) != number(radius)

@@ -13,7 +13,7 @@ from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.remedies import large_input_weights
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History, Stop
-from gradscope.names import Regime, StageName
+from gradscope.names import CellName, Regime, StageName
 from gradscope.report.documents.rows import file_of, median_reach, middle
 from gradscope.report.words.cells import CAUSE_LABELS, clock_note, model_name, short_name
 from gradscope.report.words.numbers import count, fraction, level, number, pace, steps
@@ -199,16 +199,18 @@ def describe(settings: Settings, analysis: Analysis) -> str:
     inputs, hidden, outputs = analysis.params.sizes
     origin = f"{settings.init} init"
     if settings.weights is not None:
-        origin = f"{settings.layer} of {settings.weights}"
+        origin = f"{settings.layer} of {settings.weights}" if settings.layer else settings.weights
     origin += f", gain {settings.gain:g}" if settings.gain != 1 else ""
     if settings.load is not None:
         origin = f"loaded from {settings.load}"
     out = f"{outputs} out" if outputs else "no readout"
     slow = clock_note(settings.dt, settings.tau)
+    stepped = settings.cell is CellName.STEP
+    state = f"state of {hidden}" if stepped else f"{hidden} hidden"
+    seed = "" if stepped else f"; seed {settings.seed}"
     return (
-        f"{model_name(settings)}, {inputs} in, {hidden} hidden, {out}, {origin}; "
-        f"{steps(analysis.trajectory.n_steps)}{slow}; {analysis.task_info.description}; "
-        f"seed {settings.seed}"
+        f"{model_name(settings)}, {inputs} in, {state}, {out}, {origin}; "
+        f"{steps(analysis.trajectory.n_steps)}{slow}; {analysis.task_info.description}{seed}"
     )
 
 

@@ -1,0 +1,63 @@
+"""The analysis of any recurrence in PyTorch: a step function, or a cell as a module."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from gradscope.analysis.results import Analysis
+from gradscope.analysis.study import study_steps
+from gradscope.torch.steps import Step, TorchSteps, Wide
+
+
+def study(
+    step: Step | nn.Module,
+    initial_state: Any,
+    inputs: Any = None,
+    *,
+    readout: Callable[[Any], Tensor] | None = None,
+    targets: Any = None,
+    parameters: nn.Module | Mapping[str, Tensor] | None = None,
+    dense: bool | None = None,
+    **settings: Any,
+) -> Analysis:
+    """Return what ``analyze`` finds of a network, of any recurrence: profile, growth rate, paths
+    between the parts of its state, verdict; with ``map``, ``spectrum`` or ``shares`` also these.
+
+    ``step``, ``initial_state``, ``inputs`` and ``dense`` are those of ``chain``, with its errors. A
+    module is called as PyTorch's cells are, ``module(x, state)``, and may be given with its inputs
+    alone: it starts from zeros then, in the nest of what ``module(x)`` returns.
+
+    ``readout(state)`` returns (B,O); with ``targets`` (T,B,O), NaN where there is none, or classes
+    (T,B), negative for none, the error is the mean square or the cross-entropy. ``parameters``, of
+    a module or by name, are what the gradient and its ``shares`` are taken by; by default those of
+    a step that is a module. ``settings`` are those of ``analyze`` that judge and that ask for
+    details, as in ``required_lag=50`` or ``map=True``; SettingError for others out of place.
+    """
+    name, call = getattr(step, "__name__", type(step).__name__), step
+    if inputs is None:
+        inputs, initial_state = initial_state, _zeros(step, initial_state)
+    if isinstance(step, nn.Module):
+        parameters = step if parameters is None else parameters
+        call = _turned(step)
+    named = parameters.named_parameters() if isinstance(parameters, nn.Module) else parameters
+    steps = TorchSteps(call, initial_state, inputs, readout, dict(named or {}))
+    wanted = targets.numpy(force=True) if isinstance(targets, Tensor) else targets
+    of = {"weights": f"gradscope.torch.study({name})", **settings}
+    return study_steps(steps, wanted, dense=dense, **of)
+
+
+def _turned(module: nn.Module) -> Step:
+    """Return a module as a step, which takes the state first."""
+    return lambda state, x: module(x, state)
+
+
+def _zeros(step: Any, inputs: Any) -> Any:
+    """Return a state of zeros in the nest of what a module makes of its inputs alone."""
+    with torch.no_grad(), Wide({}):
+        found = step(pytree.tree_map(lambda each: each[0], inputs))
+    if isinstance(found, tuple) and len(found) == 2 and not isinstance(found[1], Tensor):
+        found = found[1]  # An output and a nest of states.
+    return pytree.tree_map(torch.zeros_like, found)

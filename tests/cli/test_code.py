@@ -1,0 +1,133 @@
+"""``gradscope analyze FILE.py:NAME``: whose code is run, where, and what is said where it fails."""
+
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+CODE = """
+import torch
+from beside import GAIN
+
+open("ran", "w").close()
+
+def cell():
+    torch.manual_seed(0)
+    return torch.nn.LSTMCell(2, 4)
+
+def pair():
+    weights = GAIN * torch.eye(3)
+    def step(state, x):
+        return {"h": state["h"] @ weights, "n": state["n"] + 1}
+    return step, {"h": torch.zeros(1, 3), "n": torch.zeros(1, dtype=torch.int64)}
+
+def fails():
+    return (lambda state, x: state @ torch.zeros(7, 7)), torch.zeros(1, 3)
+
+def three():
+    return 1, 2, 3
+
+def raises():
+    raise ValueError("of\\nmine")
+
+NUMBER = 3
+"""
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(CODE)
+    (tmp_path / "beside.py").write_text("GAIN = 0.5\n")
+    (tmp_path / "broken.py").write_text("def cell(:\n")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((20, 1, 2)))
+
+
+def test_a_cell_is_studied_on_the_data(call: Call) -> None:
+    done = call("analyze", "mine.py:cell", "--data", "x.npy", "--required-lag", "9", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert "mine.py" in done.stderr
+    document = json.loads(done.stdout)
+    assert document["network"]["kind"] == "step"
+    assert document["network"]["state_size"] == 8
+    (stage,) = document["stages"]
+    assert stage["verdict"]["required_lag"] == 9
+    assert sum(v for k, v in stage["causes"].items() if "→" in k) == pytest.approx(
+        stage["causes"]["total"], abs=1e-9
+    )
+
+
+def test_a_step_and_its_state_are_exact_and_made_again_by_what_is_said(
+    call: Call, tmp_path: Path
+) -> None:
+    done = call("analyze", "mine.py:pair", "--data", "x.npy", "--json", "--html", "p.html")
+
+    assert done.returncode == 0, done.stderr
+    (stage,) = json.loads(done.stdout)["stages"]
+    assert stage["causes"]["total"] == pytest.approx(np.log(0.5), abs=1e-9)
+    page = (tmp_path / "p.html").read_text()
+    (typed,) = re.findall(r"<code>gradscope (analyze mine.py:pair [^<]*)</code>", page)
+    again = call(*shlex.split(typed), "--json")
+    assert json.loads(again.stdout)["stages"] == [stage]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("mine.py:cell",), "--data"),
+        (("none.py:cell", "--data", "x.npy"), "none.py"),
+        (("mine.py:none", "--data", "x.npy"), "none"),
+        (("broken.py:cell", "--data", "x.npy"), "SyntaxError"),
+        (("mine.py:fails", "--data", "x.npy"), "RuntimeError"),
+        (("mine.py:raises", "--data", "x.npy"), "ValueError: of mine"),
+        (("mine.py:three", "--data", "x.npy"), "3 things"),
+        (("mine.py:NUMBER", "--data", "x.npy"), "NUMBER"),
+        (("mine.py:cell", "--data", "none.npy"), "none.npy"),
+        (("mine.py:cell", "--data", "x.npy", "--updates", "3"), "--updates"),
+        (("mine.py:cell", "--data", "x.npy", "--save", "r.npz"), "--save"),
+    ],
+)
+def test_what_cannot_be_studied_is_one_line(
+    call: Call, arguments: tuple[str, ...], said: str
+) -> None:
+    done = call("analyze", *arguments)
+
+    assert done.returncode == 2
+    *notes, last = done.stderr.splitlines()
+    assert last.startswith("error: ")
+    assert said in last
+    assert all("runs the Python" in each for each in notes)
+
+
+@pytest.mark.parametrize("command", ["analyze", "train", "spectrum", "compare", "try", "inspect"])
+def test_code_is_run_only_where_it_is_typed_to_be_analyzed(
+    call: Call, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "c.toml").write_text('weights = "mine.py:cell"\ndata = "x.npy"\n')
+    typed = [command, "--config", "c.toml"] if command == "analyze" else [command, "mine.py:cell"]
+    typed = ["compare", "mine.py:cell", "mine.py:pair"] if command == "compare" else typed
+
+    done = call(*typed)
+
+    assert done.returncode == 2
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_document_of_code_does_not_run_it_again(call: Call, tmp_path: Path) -> None:
+    call("analyze", "mine.py:cell", "--data", "x.npy", "--json", "--output", "a.json")
+    (tmp_path / "ran").unlink()
+
+    done = call("rerun", "a.json")
+
+    assert done.returncode == 2
+    assert "gradscope analyze" in done.stderr
+    assert not (tmp_path / "ran").exists()
