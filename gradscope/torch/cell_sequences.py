@@ -6,25 +6,20 @@ carried on detached, as in truncated backpropagation, starts a new sequence).
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from gradscope.model.stack import Layer
 from gradscope.torch import reading
-from gradscope.torch.custom_steps import CustomStep, step_sample, undisturbed, vector
+from gradscope.torch.custom_steps import CustomStep, Leaves, step_sample, undisturbed
 from gradscope.torch.reading import Call
 from gradscope.watch.journal import Refusal
 from gradscope.watch.replay import Sample
 from gradscope.watch.schedule import Steps
-
-Kept = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
-"""Input and state of a few sequences in one call."""
 
 STEP_COST = 4
 """How often the cost of a Cell's snapshot that of another step is assumed to be."""
@@ -32,17 +27,15 @@ STEP_COST = 4
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Sequence:
-    """An unfinished sequence of a Cell or another step: the last ``calls`` of the first ``n_kept``
-    sequences, how many there were, and the state ``returned`` last.
-    """
+    """An unfinished sequence: inputs and states of the last ``calls`` of the first ``n_kept``."""
 
     module: Any
-    calls: deque[Kept]
+    calls: deque[tuple[Leaves, Leaves]]
     n_kept: int
     n_steps: int = 0
-    returned: tuple[Tensor, ...] = ()
+    returned: Leaves = ()
 
-    def goes_on(self, given: tuple[Tensor, ...]) -> bool:
+    def goes_on(self, given: Leaves) -> bool:
         """Whether the state given is the one returned last."""
         pairs = list(zip(given, self.returned, strict=False))
         if not pairs or any(now.shape != last.shape for now, last in pairs):
@@ -87,8 +80,9 @@ class CellSequences:
             self.finish(name)
         if not goes_on or steps.backward_seen:
             steps.begin(name, graded=call.graded)
-        few, calls = min(steps.sequences, len(call.states[0])), deque[Kept](maxlen=steps.max_lag)
-        sequence = self._sequences.get(name) or _Sequence(call.module, calls, few)
+        few = min(steps.sequences, len(call.states[0]))
+        new = _Sequence(call.module, deque(maxlen=steps.max_lag), few)
+        sequence = self._sequences.get(name, new)
         inputs, states = (
             tuple(each[: sequence.n_kept].detach().clone() for each in part)
             for part in (call.inputs if custom else (call.inputs,), call.states)
@@ -113,13 +107,16 @@ class CellSequences:
         count, lags = steps.due(name, sequence.n_kept, size, n_steps, cost)
         if not count:
             return
-        calls = [*list(sequence.calls)[-lags:], ((), sequence.returned)]
-        kept = [tuple(tuple(each[:count] for each in part) for part in call) for call in calls]
+        parts = zip(*list(sequence.calls)[-lags:], strict=True)
+        given, before = (tuple(map(torch.stack, zip(*part, strict=True))) for part in parts)
+        after = [each[None, : sequence.n_kept] for each in sequence.returned]
+        states = tuple(map(torch.cat, zip(before, after, strict=True)))
+        few = [tuple(each[:, :count] for each in part) for part in (given, states)]
         make, at = step_sample if custom else _cell_sample, sequence.n_steps - lags + 1
         self.measuring = True
         try:
             with undisturbed(module.owner if custom else module):
-                sample = make(steps.now, name, module, kept, at)
+                sample = make(steps.now, name, module, *few, at)
                 # After a backward pass the weights may be newer.
                 sample = replace(sample, outputs=() if steps.backward_seen else sample.outputs)
                 steps.examine(name, sample, lags, started)
@@ -142,11 +139,10 @@ class CellSequences:
         self._sequences.pop(name, None)
 
 
-def _cell_sample(now: int, title: str, cell: Any, kept: Sequence[Kept], _: int) -> Sample:
-    """Return calls of one of PyTorch's Cells in a row, as ``step_sample`` does."""
+def _cell_sample(now: int, title: str, cell: Any, inputs: Leaves, states: Leaves, _: int) -> Sample:
+    """Return what ``step_sample`` does, of one of PyTorch's Cells."""
     names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if cell.bias else ()))
     layer = Layer(reading.cell_of(cell, (getattr(cell, each) for each in names)))
-    inputs = np.stack([vector(x) for x, _ in kept[:-1]], axis=1)
-    states = np.stack([vector(state) for _, state in kept], axis=1)
-    outputs = states[:, 1:, : cell.hidden_size]
-    return Sample(now, (title,), (layer,), tuple(inputs), (states[:, 0],), tuple(outputs))
+    first = reading.to_array(torch.cat([each[0] for each in states], dim=1))
+    given, shown = (reading.to_array(each.swapaxes(0, 1)) for each in (inputs[0], states[0][1:]))
+    return Sample(now, (title,), (layer,), tuple(given), (first,), tuple(shown))

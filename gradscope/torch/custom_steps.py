@@ -1,11 +1,9 @@
-"""Steps that are not PyTorch's own: any call that is given a state and returns the next.
-
-Before the weights change, the step is called again in float64, with a few sequences of its last
-states and inputs; its Jacobians are those of ``steps.chain``. So are those of projected LSTMs.
+"""Steps that are no Cells of PyTorch: calls that are given a state and return the next, and LSTMs
+with a projection. Their Jacobians are those of ``steps.chain``, the step being called again with a
+few sequences of its last states and inputs.
 """
 
 import inspect
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from gradscope.arrays import FloatArray
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.step_chain import step_chain
@@ -24,37 +21,36 @@ from gradscope.torch.reading import Call
 from gradscope.torch.steps import TorchSteps, widened
 from gradscope.watch.replay import Sample, Snapshot
 
+Leaves = Sequence[Tensor]
+"""The tensors of a nest."""
+
 
 class CustomStep:
-    """A call ``run(x, state)``, or ``run(state, x)`` with ``state_at`` 0, of a module ``owner`` or
-    in the loop of one; ``sure`` says that a person named it.
-    """
+    """A call ``run(x, state)`` of a module ``owner`` or within it, ``sure`` if a person named it."""
 
-    def __init__(self, run: Callable[..., Any], state_at: int, owner: nn.Module, *, sure: bool):
-        self.run, self.state_at, self.owner, self.sure = run, state_at, owner, sure
+    def __init__(self, run: Callable[..., Any], owner: nn.Module, *, sure: bool) -> None:
+        self.run, self.owner, self.sure = run, owner, sure
 
     def call(
         self, given: Sequence[Any], named: Mapping[str, Any], result: Any, *, graded: bool
     ) -> Call | None:
-        """Return a call as the tensors of input, state and next state; None of another form."""
+        """Return the tensors (B,…) of input, state and next state; None of another call."""
         values = [each for each in (*given, *named.values()) if each is not None]
         if len(values) != 2:
             return None
-        x, self._x_form = pytree.tree_flatten(values[1 - self.state_at])
-        state, self._form = pytree.tree_flatten(values[self.state_at])
-        after, leaves = self._next(result), (*x, *state)
-        if not all(isinstance(each, Tensor) and each.ndim for each in (*leaves, *after)):
+        (x, self._x_form), (state, self._form) = map(pytree.tree_flatten, values)
+        parts = x, state, self._next(result)
+        sizes = [[tuple(getattr(each, "shape", ())) for each in part] for part in parts]
+        batches = {size[:1] for size in sizes[0] + sizes[1]}
+        if sizes[1] != sizes[2] or len(batches) != 1 or () in batches:
             return None
-        if len({len(each) for each in leaves}) > 1 or _shapes(state) != _shapes(after):
-            return None
-        attached = any(s.requires_grad for s in state) or not any(a.requires_grad for a in after)
-        tensors = (tuple(each.detach() for each in part) for part in (x, state, after))
-        return Call(self, *tensors, graded, attached)
+        attached = any(s.requires_grad for s in state) or not any(a.requires_grad for a in parts[2])
+        return Call(self, *(tuple(map(Tensor.detach, part)) for part in parts), graded, attached)
 
-    def __call__(self, state: Sequence[Tensor], x: Sequence[Tensor]) -> tuple[Any, ...]:
+    def __call__(self, state: Leaves, x: Leaves) -> Leaves:
         """Return the tensors of the next state."""
-        values = [pytree.tree_unflatten(x, self._x_form), pytree.tree_unflatten(state, self._form)]
-        return self._next(self.run(*values[:: 1 if self.state_at else -1]))
+        nests = pytree.tree_unflatten(x, self._x_form), pytree.tree_unflatten(state, self._form)
+        return self._next(self.run(*nests))
 
     def _next(self, result: Any) -> tuple[Any, ...]:
         """Return the leaves of what is nested like the state: a result, its last parts, or one."""
@@ -63,108 +59,87 @@ class CustomStep:
         return next((tuple(leaves) for leaves, form in nests if form == self._form), ())
 
 
-def _shapes(leaves: Sequence[Tensor]) -> list[torch.Size]:
-    return [each.shape for each in leaves]
-
-
 def custom_step(module: nn.Module, cells: Sequence[Any]) -> CustomStep | None:
-    """Return a module as a step: one of ``cells`` (modules, classes), or of two or more arguments."""
+    """Return a module as a step: one of ``cells``, by itself or its class, or of two arguments."""
     if isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
         return None
-    kinds = tuple(each for each in cells if isinstance(each, type))
-    sure = isinstance(module, kinds) or any(each is module for each in cells)
+    sure = any(each in (module, *type(module).__mro__) for each in cells)
     arguments = inspect.signature(module.forward).parameters.values()
-    two = sum(each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for each in arguments) > 1
-    return CustomStep(module, 1, module, sure=sure) if sure or two else None
+    two = [each.kind for each in arguments].count(inspect.Parameter.POSITIONAL_OR_KEYWORD) > 1
+    return CustomStep(module, module, sure=sure) if sure or two else None
 
 
-def step_sample(now: int, title: str, step: Any, kept: Sequence[Any], at: int) -> Sample:
-    """Return calls in a row, (input, state) each and from the ``at``th on, to be measured; the last
-    has only the state.
-    """
-    seen = np.stack([vector(state) for _, state in kept])  # (T+1,B,S)
-    inputs = tuple(torch.stack(each) for each in zip(*(x for x, _ in kept[:-1]), strict=True))
-    finite = np.isfinite(seen).all(axis=(1, 2))
-    sound = max(int(np.argmin([*finite, False])) - 1, 0)
-    bad = at + sound if sound < len(kept) - 1 else None
+def step_sample(now: int, title: str, step: Any, inputs: Leaves, states: Leaves, at: int) -> Sample:
+    """Return inputs (T,B,…) and states (T+1,B,…) of a step, from the ``at``th call on, to measure."""
+    finite = torch.stack([each.isfinite().flatten(1).all(1) for each in states]).all(0).tolist()
+    n_steps, count = inputs[0].shape[:2]
+    sound = max([*finite, False].index(False) - 1, 0)
+    bad = at + sound if sound < n_steps else None
 
     def measure(sample: Sample, _: int, thresholds: Thresholds) -> list[Snapshot]:
         if not sound:
-            return [Snapshot(now, title, seen.shape[1], None, bad, None, 0.0)]
-        steps = TorchSteps(step, kept[0][1], tuple(each[:sound] for each in inputs))
+            return [Snapshot(now, title, count, None, bad, None, 0.0)]
+        first, given = (
+            tuple(each[i] for each in part) for part, i in ((states, 0), (inputs, slice(sound)))
+        )
+        steps, apart = TorchSteps(step, first, given), None
         found = diagnose(step_chain(steps, None), overflow_step=bad, thresholds=thresholds)
-        scale, apart = float(np.abs(seen[: sound + 1]).max()) or 1.0, None
         if sample.outputs and not steps.drops:
-            apart = float(np.abs(steps.states - seen[: sound + 1]).max()) / scale
-        return [Snapshot(now, title, seen.shape[1], found, bad, apart, 0.0, steps.drops)]
+            theirs = [each[: sound + 1].numpy(force=True) for each in widened(states)]
+            gaps = [np.abs(a - b).max() for a, b in zip(steps.leaves, theirs, strict=True)]
+            apart = float(max(gaps) / (max(np.abs(each).max() for each in theirs) or 1.0))
+        return [Snapshot(now, title, count, found, bad, apart, 0.0, steps.drops)]
 
-    sequences = np.stack([vector(x) for x, _ in kept[:-1]], axis=1)
-    return Sample(now, (title,), (), tuple(sequences), (), tuple(seen), measure=measure)
-
-
-def vector(leaves: Sequence[Tensor]) -> FloatArray:
-    """Return the floating-point numbers of tensors (B,…) as (B,S), a complex one as two."""
-    wide = [torch.view_as_real(each) if each.is_complex() else each for each in widened(leaves)]
-    rows = [each.reshape(len(each), -1) for each in wide if each.is_floating_point()]
-    rows += [torch.empty(len(leaves[0]), 0, dtype=torch.float64, device=leaves[0].device)]
-    return np.asarray(torch.cat(rows, dim=1).numpy(force=True))
-
-
-@contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Leave random numbers, buffers and attributes as they were, whatever is called within."""
-    own = [each for module in model.modules() for each in (vars(module), module._buffers)]  # noqa: SLF001
-    held, buffers = (
-        [(each, dict(each)) for each in own],
-        [(each, each.clone()) for each in model.buffers()],
-    )
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    cuda = {each.get_device() for each in model.parameters() if each.is_cuda}
-    try:
-        with torch.random.fork_rng(cuda), torch.inference_mode(mode=False):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
-        for each, before in held:
-            each.clear()
-            each.update(before)
-        for buffer, values in buffers:
-            buffer.data.copy_(values)
+    sequences = tuple(inputs[0].swapaxes(0, 1).numpy(force=True))
+    return Sample(now, (title,), (), sequences, (), sequences, measure=measure)
 
 
 def measure_projected(
     module: nn.LSTM, sample: Sample, lags: int, thresholds: Thresholds
 ) -> list[Snapshot]:
-    """Measure a sample of an LSTM with a projection, on its longest sequences."""
+    """Measure an LSTM with a projection, on the longest sequences of a sample."""
     longest = [each for each in sample.sequences if len(each) == len(sample.sequences[0])]
     given, outputs = torch.tensor(np.stack(longest, axis=1)), list[Tensor]()  # (T,B,D)
     rng, found = np.random.default_rng(sample.step), list[Snapshot]()
     flat = [each.detach().to("cpu", torch.float64) for each in module._flat_weights]  # noqa: SLF001
     for title, first in zip(sample.titles, sample.initial_states, strict=True):
-        own, flat = flat[: 3 + 2 * module.bias], flat[3 + 2 * module.bias :]
+        own, flat, back = flat[: 3 + 2 * module.bias], flat[3 + 2 * module.bias :], bool(outputs)
 
-        def step(state: Sequence[Tensor], x: Any, own: Any = own) -> tuple[Tensor, ...]:
-            before = [each[None] for each in state]
-            more = (module.bias, 1, 0.0, True, False, False)
+        def step(state: Leaves, x: Leaves, own: Leaves = own) -> Leaves:
+            before, more = [each[None] for each in state], (module.bias, 1, 0.0, True, False, False)
             return tuple(each[0] for each in torch.lstm(x[0][None], before, own, *more)[1:])
 
-        state, kept = (
-            torch.tensor(first[: len(longest)]).split([*own[-1].shape], dim=1),
-            list[Any](),
+        states = [torch.tensor(first[: len(longest)]).split([*own[-1].shape], dim=1)]
+        inputs = given.flip(0) if back else given
+        for x in inputs:
+            states.append(step(states[-1], (x,)))
+        h, c = map(torch.stack, zip(*states, strict=True))
+        start = len(inputs) - lags
+        part = step_sample(
+            sample.step, title, step, (inputs[start:],), (h[start:], c[start:]), start + 1
         )
-        back = bool(outputs)
-        for x in given.flip(0) if back else given:
-            kept.append(((x,), state))
-            state = step(state, (x,))
-        kept.append(((), state))
-        hidden = torch.stack([each[0] for _, each in kept[1:]])
-        outputs.append(hidden.flip(0) if back else hidden)
-        part = step_sample(sample.step, title, step, kept[-lags - 1 :], len(given) - lags + 1)
-        found += part.measure(replace(part, outputs=()), lags, thresholds)
+        (snapshot,) = part.measure(part, lags, thresholds)
+        found.append(replace(snapshot, deviation=None, dropout=sample.dropout))
+        outputs.append(h[1:].flip(0) if back else h[1:])
         if len(outputs) == 1 + module.bidirectional:
             given, outputs = torch.cat(outputs, dim=2), []
-            given *= torch.tensor(rng.random(given.shape) >= sample.dropout) / (
-                1.0 - sample.dropout
-            )
-    return [replace(each, dropout=sample.dropout) for each in found]
+            kept = torch.tensor(rng.random(given.shape) >= sample.dropout)
+            given = given * kept / max(1.0 - sample.dropout, 1e-300)
+    return found
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Leave random numbers, buffers and attributes as they were, whatever is called within."""
+    own = [held for each in model.modules() for held in (vars(each), each._buffers)]  # noqa: SLF001
+    before, buffers = [dict(held) for held in own], [each.clone() for each in model.buffers()]
+    cuda = {each.get_device() for each in model.parameters() if each.is_cuda}
+    try:
+        with torch.random.fork_rng(cuda), torch.inference_mode(mode=False):
+            yield
+    finally:
+        for held, values in zip(own, before, strict=True):
+            held.clear()
+            held.update(values)
+        for buffer, values in zip(model.buffers(), buffers, strict=True):
+            buffer.data.copy_(values)

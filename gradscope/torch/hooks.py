@@ -22,14 +22,12 @@ from torch import Tensor, nn
 from torch.compiler import set_stance
 
 from gradscope.diagnosis.thresholds import Thresholds
-from gradscope.errors import SettingError
 from gradscope.report.figures.panels import picture_suffix
 from gradscope.report.files import write_whole
 from gradscope.torch import reading
 from gradscope.torch.cell_sequences import CellSequences
-from gradscope.torch.compiled import attach, is_compiled
 from gradscope.torch.custom_steps import CustomStep, custom_step, measure_projected, undisturbed
-from gradscope.torch.gradients import EagerHook, GradientNorms, Hook, Scaler
+from gradscope.torch.gradients import EagerHook, GradientNorms, Hook, Scaler, attach, is_compiled
 from gradscope.torch.reading import CELLS, LAYERS, Call, not_finite
 from gradscope.watch.journal import Journal, NonFinite, Quantity, Refusal, TimeBudget
 from gradscope.watch.page import Log, WatchLog, watch_picture, watch_report
@@ -165,13 +163,15 @@ class Watch:
         """
 
         def decorate(step: Step) -> Step:
-            model = self._model()
-            hook = self._hook(name, CustomStep(step, 0, model or nn.Module(), sure=True))
+            custom = CustomStep(
+                lambda x, state: step(state, x), self._model() or nn.Module(), sure=True
+            )
+            hook = self._hook(name, custom)
 
             @wraps(step)
             def watched(*given: Any, **named: Any) -> Any:
                 result = step(*given, **named)
-                hook(self._model(), given, named, result)
+                hook(self._model(), given[::-1], named, result)
                 return result
 
             return watched
