@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.step_chain import step_chain
+from gradscope.torch import reading
 from gradscope.torch.reading import Call
 from gradscope.torch.steps import TorchSteps, widened
 from gradscope.watch.replay import Sample, Snapshot
@@ -59,10 +60,13 @@ class CustomStep:
         return next((tuple(leaves) for leaves, form in nests if form == self._form), ())
 
 
-def custom_step(module: nn.Module, cells: Sequence[Any]) -> CustomStep | None:
-    """Return a module as a step: one of ``cells``, by itself or its class, or of two arguments."""
-    if isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
-        return None
+def kind_of(module: nn.Module, cells: Sequence[Any]) -> Any:
+    """Return a recurrent module of PyTorch as it is, and as a step one of ``cells``, by itself or
+    its class, or of two arguments; else None.
+    """
+    scripted = isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod")
+    if reading.recurrent_kind(module) or scripted:
+        return module if reading.recurrent_kind(module) else None
     sure = any(each in (module, *type(module).__mro__) for each in cells)
     arguments = inspect.signature(module.forward).parameters.values()
     two = [each.kind for each in arguments].count(inspect.Parameter.POSITIONAL_OR_KEYWORD) > 1
@@ -101,7 +105,7 @@ def measure_projected(
     longest = [each for each in sample.sequences if len(each) == len(sample.sequences[0])]
     given, outputs = torch.tensor(np.stack(longest, axis=1)), list[Tensor]()  # (T,B,D)
     rng, found = np.random.default_rng(sample.step), list[Snapshot]()
-    flat = [each.detach().to("cpu", torch.float64) for each in module._flat_weights]  # noqa: SLF001
+    flat = [each.detach().to("cpu", torch.float64) for each in vars(module)["_flat_weights"]]
     for title, first in zip(sample.titles, sample.initial_states, strict=True):
         own, flat, back = flat[: 3 + 2 * module.bias], flat[3 + 2 * module.bias :], bool(outputs)
 
@@ -131,7 +135,7 @@ def measure_projected(
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Leave random numbers, buffers and attributes as they were, whatever is called within."""
-    own = [held for each in model.modules() for held in (vars(each), each._buffers)]  # noqa: SLF001
+    own = [held for each in model.modules() for held in (vars(each), vars(each)["_buffers"])]
     before, buffers = [dict(held) for held in own], [each.clone() for each in model.buffers()]
     cuda = {each.get_device() for each in model.parameters() if each.is_cuda}
     try:

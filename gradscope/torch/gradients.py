@@ -53,28 +53,6 @@ class EagerHook(Hook):
             super().__call__(*given)
 
 
-def is_compiled(module: nn.Module) -> bool:
-    """Whether calls of this module and all in it go through ``torch.compile``."""
-    in_place = getattr(module, "_compiled_call_impl", None) is not None
-    return in_place or "_orig_mod" in dict(module.named_children())
-
-
-def attach(module: Any, hook: Hook) -> Act:
-    """Have a hook called after each call of a module, outside its graph; return what removes it."""
-    compiled = module._compiled_call_impl  # noqa: SLF001
-    if compiled is None:
-        remove: Act = module.register_forward_hook(hook, with_kwargs=True).remove
-        return remove
-
-    def call(*given: Any, **named: Any) -> Any:
-        result = compiled(*given, **named)
-        hook(module, given, named, result)
-        return result
-
-    module._compiled_call_impl = call  # noqa: SLF001
-    return partial(setattr, module, "_compiled_call_impl", compiled)
-
-
 class GradientNorms:
     """The norms of the gradients by name of the parameter; ``titles`` has the names by ``id``,
     ``guarded`` runs what must not end the training, ``read`` reads what waits to be read.

@@ -26,8 +26,8 @@ from gradscope.report.figures.panels import picture_suffix
 from gradscope.report.files import write_whole
 from gradscope.torch import reading
 from gradscope.torch.cell_sequences import CellSequences
-from gradscope.torch.custom_steps import CustomStep, custom_step, measure_projected, undisturbed
-from gradscope.torch.gradients import EagerHook, GradientNorms, Hook, Scaler, attach, is_compiled
+from gradscope.torch.custom_steps import CustomStep, kind_of, measure_projected, undisturbed
+from gradscope.torch.gradients import EagerHook, GradientNorms, Hook, Scaler
 from gradscope.torch.reading import CELLS, LAYERS, Call, not_finite
 from gradscope.watch.journal import Journal, NonFinite, Quantity, Refusal, TimeBudget
 from gradscope.watch.page import Log, WatchLog, watch_picture, watch_report
@@ -91,19 +91,20 @@ class Watch:
         self, module: nn.Module, cells: Cells, steps: Steps, log: WatchLog, scaler: Scaler
     ) -> None:
         self.journal, self._model = steps.journal, weakref.ref(module)
-        self._steps, self._log, self._rerunning = steps, log, False
-        steps.end_last, steps.before_backward = self._end_step, self._before_backward
+        self._steps, self._log, self._again = steps, log, False
+        steps.end_last = self._end_step
         self._lock, self._busy, self._trained = threading.RLock(), False, False
         self._ignored: set[str] = set()
         self._recomputed: set[str] = set()
         self._unseen: set[str] = set()
         self._sequences = CellSequences(steps)
+        steps.before_backward = partial(self._at_sequences, self._sequences.look)
         self._layers: dict[str, Call] = {}
         self._unread: list[Callable[[], None]] = []
-        self._detach: list[Callable[[], None]] = []
+        self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._attach_to_layers(module, cells)
         self._norms = GradientNorms(steps, scaler, self._guarded, self._read)
-        self._detach += [each.remove for each in self._norms.attach(module)]
+        self._handles += self._norms.attach(module)
 
     def report(self) -> str:
         """Return what was recorded so far, as text."""
@@ -125,10 +126,10 @@ class Watch:
 
     def close(self) -> None:
         """Remove every hook and write the report to the log; a second call does nothing."""
-        if not self._detach:
+        if not self._handles:
             return
-        while self._detach:
-            self._detach.pop()()
+        while self._handles:
+            self._handles.pop().remove()
         self._steps.closing = True
         self._guarded("the end", self._end_step)
         for name, call in self._layers.items():
@@ -150,28 +151,19 @@ class Watch:
         self.close()
 
     def step(self, name: str) -> Callable[[Step], Step]:
-        """Watch the step of a loop written by hand, under a name: a decorator.
-
-        The step is any function of state and input, nests of tensors (B,…), that returns the next
-        state, or a pair of an output and it. The loop stays as it is::
-
-            @watching.step("elman")
-            def step(h, x):
-                return torch.tanh(x @ u + h @ w)
-
-        Of a method that is there already: ``model.step = watching.step("elman")(model.step)``.
+        """Watch a loop written by hand: a decorator of its step, a function of (state, input), nests
+        of tensors (B,…), that returns the next state, or a pair of an output and it; also as in
+        ``model.step = watching.step("layer")(model.step)``. The loop stays as it is.
         """
 
         def decorate(step: Step) -> Step:
-            custom = CustomStep(
-                lambda x, state: step(state, x), self._model() or nn.Module(), sure=True
-            )
-            hook = self._hook(name, custom)
+            owner = self._model() or nn.Module()
+            hook = self._hook(name, CustomStep(lambda x, s: step(s, x), owner, sure=True))
 
             @wraps(step)
             def watched(*given: Any, **named: Any) -> Any:
                 result = step(*given, **named)
-                hook(self._model(), given[::-1], named, result)
+                hook(owner, given[::-1], named, result)
                 return result
 
             return watched
@@ -180,62 +172,48 @@ class Watch:
 
     def _hook(self, title: str, kind: nn.Module | CustomStep) -> Hook:
         """Return what looks at the calls of a layer, a Cell, or another step."""
-        if not isinstance(kind, CustomStep) or kind.sure:
+        custom, layer = isinstance(kind, CustomStep), isinstance(kind, LAYERS)
+        if not custom or kind.sure:
             self._unseen.add(title)
             self.journal.n_modules = len(self._unseen)
-        read = kind.call if isinstance(kind, CustomStep) else partial(reading.call_of, kind)
-        layer = isinstance(kind, LAYERS)
+        read = kind.call if custom else partial(reading.call_of, kind)
         check = self._check_layer if layer else self._follow_cell
         return (Hook if layer else EagerHook)(partial(self._on_call, title, check, read))
 
     def _attach_to_layers(self, module: nn.Module, cells: Cells) -> None:
-        modules = dict(module.named_modules())
-        compiled = [name for name, each in modules.items() if is_compiled(each)]
-        recurrent = {name: reading.recurrent_kind(each) for name, each in modules.items()}
-        kinds: dict[str, Any] = {
-            name: each if recurrent[name] else custom_step(each, cells)
-            for name, each in modules.items()
-        }
-        roots = dict[str, nn.Module]()
-        for bare, name in unwrapped(name for name, kind in kinds.items() if kind).items():
-            each, title = (
-                modules[name],
-                bare or (recurrent[name] or type(modules[name]).__name__).lower(),
-            )
+        modules, roots = dict(module.named_modules()), dict[str, nn.Module]()
+        kinds = {name: kind for name, each in modules.items() if (kind := kind_of(each, cells))}
+        for bare, name in unwrapped(kinds).items():
+            each, (outer, compiled, inner) = modules[name], name.partition("_orig_mod")
+            title = bare or (reading.recurrent_kind(each) or type(each).__name__).lower()
             if isinstance(each, torch.jit.ScriptModule):
                 self.journal.refuse(title, Refusal.SCRIPTED)
                 continue
-            around = [at for at in compiled if not at or f"{name}.".startswith(f"{at}.")]
-            if around and not isinstance(each, LAYERS):
-                root = modules[around[0]]
-                if each in (root, getattr(root, "_orig_mod", None)):
-                    each = root
-                else:
-                    roots[f"{around[0]} (compiled)"] = root
-            self._detach.append(attach(each, self._hook(title, kinds[name])))
+            if compiled and not isinstance(each, LAYERS):
+                root = modules[outer.removesuffix(".")]
+                roots |= {f"{outer}(compiled)": root} if inner else {}
+                each = each if inner else root
+            hook = self._hook(title, kinds[name])
+            self._handles.append(each.register_forward_hook(hook, with_kwargs=True))
         for title, root in roots.items():
-            self._detach.append(attach(root, Hook(partial(self._on_compiled, title))))
+            read = partial(Call, root)
+            hook = Hook(partial(self._on_call, title, self._call_again, read))
+            self._handles.append(root.register_forward_hook(hook, with_kwargs=True))
 
-    def _mode(self, name: str, module: nn.Module | None) -> bool | None:
-        """Return whether a backward pass may follow a call; None: it is no part of the training."""
+    def _on_call(
+        self, name: str, check: Check, read: Read, module: Any, given: Any, named: Any, output: Any
+    ) -> None:
         # A checkpoint recomputes the forward pass within the backward pass; a reentrant one makes
         # the call before that, which is part of the training, without a gradient.
         recomputes = torch._C._current_graph_task_id() != -1  # noqa: SLF001
         self._recomputed |= {name} if recomputes else set()
         graded = torch.is_grad_enabled() or name in self._recomputed
-        graded = self._rerunning or (graded and bool(self._norms.titles))
-        ignored = recomputes or self._sequences.measuring or (self._trained and not graded)
-        if module is None or not module.training or ignored or not self._detach:
-            return None
-        self._trained |= graded
-        return graded
-
-    def _on_call(
-        self, name: str, check: Check, read: Read, module: Any, given: Any, named: Any, output: Any
-    ) -> None:
-        graded = self._mode(name, module)
-        if graded is None:
+        graded = self._again or (graded and bool(self._norms.titles))
+        ours = self._sequences.measuring or (self._again and check != self._follow_cell)
+        ignored = recomputes or ours or (self._trained and not graded) or not self._handles
+        if ignored or not module.training:
             return
+        self._trained |= graded
         self._unseen.discard(name)
         if name in self._ignored and graded:
             # Its calls still mark where a training step begins.
@@ -249,26 +227,19 @@ class Watch:
 
         self._guarded(name, examine)
 
-    def _on_compiled(self, name: str, module: Any, given: Any, named: Any, _: Any) -> None:
-        """Call a compiled module again without its graph, so that what is within is seen."""
-        graded = self._mode(name, module)
-        if graded is None or self._rerunning:
+    def _call_again(self, name: str, call: Call) -> None:
+        """Call a compiled module without its graph, so that what is within is seen."""
+        started = perf_counter()
+        self._steps.begin(name, graded=call.graded)
+        if not self._steps.due(name, 1, 1, 1)[0]:
             return
-
-        def examine() -> None:
-            started = perf_counter()
-            self._steps.begin(name, graded=graded)
-            if not self._steps.due(name, 1, 1, 1)[0]:
-                return
-            self._rerunning = True
-            try:
-                with undisturbed(module), torch.no_grad(), set_stance("force_eager"):
-                    module(*given, **named)
-            finally:
-                self._rerunning = False
-            self.journal.charge(name, perf_counter() - started, 1)
-
-        self._guarded(name, examine)
+        self._again = True
+        try:
+            with undisturbed(call.module), set_stance("force_eager"):
+                call.module(*call.inputs, **call.state)
+        finally:
+            self._again = False
+        self.journal.charge(name, perf_counter() - started, 1)
 
     def _guarded(self, name: str, act: Callable[[], None]) -> None:
         """Do something that must never end the training; after an error, never again."""
@@ -288,9 +259,12 @@ class Watch:
                     budget.hooks += perf_counter() - budget.spent - started
                     self._busy = False
 
-    def _end_step(self) -> None:
+    def _at_sequences(self, act: Callable[[str], None]) -> None:
         for name in self._sequences:
-            self._guarded(name, partial(self._sequences.finish, name))
+            self._guarded(name, partial(act, name))
+
+    def _end_step(self) -> None:
+        self._at_sequences(self._sequences.finish)
         norms = self._norms.take()
         if norms:
             self._unread.append(partial(self._read_norms, self._steps.now, norms))
@@ -298,10 +272,6 @@ class Watch:
         on_cpu = all(norm.device.type == "cpu" for norm in norms.values())
         if on_cpu or self._steps.now % self._steps.every == 0:
             self._read()
-
-    def _before_backward(self) -> None:
-        for name in self._sequences:
-            self._guarded(name, partial(self._sequences.look, name))
 
     def _read(self) -> None:
         unread, self._unread = self._unread, []
@@ -327,8 +297,6 @@ class Watch:
                 return
 
     def _check_layer(self, name: str, call: Call) -> None:
-        if self._rerunning:
-            return
         self._steps.begin(name, graded=call.graded)
         if found := not_finite(call):
             self._unread.append(partial(self._read_bad, name, self._steps.now, 1, found))
