@@ -21,9 +21,6 @@ from gradscope.watch.journal import Refusal
 from gradscope.watch.replay import Sample
 from gradscope.watch.schedule import Steps
 
-STEP_COST = 4
-"""How often the cost of a Cell's snapshot that of another step is assumed to be."""
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Sequence:
@@ -96,32 +93,27 @@ class CellSequences:
     def look(self, name: str) -> None:
         """Take a snapshot, with the weights as they are, if one is due."""
         sequence, steps, started = self._sequences[name], self._steps, perf_counter()
-        module, n_steps, custom = (
-            sequence.module,
-            len(sequence.calls),
-            isinstance(sequence.module, CustomStep),
-        )
+        module, n_steps = sequence.module, len(sequence.calls)
+        custom = isinstance(module, CustomStep)
         if custom and (n_steps < 2 or self._has_within(module)):
             return
-        size, cost = sum(each[0].numel() for each in sequence.returned), STEP_COST if custom else 1
-        count, lags = steps.due(name, sequence.n_kept, size, n_steps, cost)
+        size = sum(each[0].numel() for each in sequence.returned)
+        # Another step's is assumed to cost as much as four of a Cell.
+        count, lags = steps.due(name, sequence.n_kept, size, n_steps, 4 if custom else 1)
         if not count:
             return
-        parts = zip(*list(sequence.calls)[-lags:], strict=True)
-        given, before = (tuple(map(torch.stack, zip(*part, strict=True))) for part in parts)
-        after = [each[None, : sequence.n_kept] for each in sequence.returned]
-        states = tuple(map(torch.cat, zip(before, after, strict=True)))
-        few = [tuple(each[:, :count] for each in part) for part in (given, states)]
-        make, at = step_sample if custom else _cell_sample, sequence.n_steps - lags + 1
-        self.measuring = True
-        try:
-            with undisturbed(module.owner if custom else module):
-                sample = make(steps.now, name, module, *few, at)
-                # After a backward pass the weights may be newer.
-                sample = replace(sample, outputs=() if steps.backward_seen else sample.outputs)
-                steps.examine(name, sample, lags, started)
-        finally:
-            self.measuring = False
+        calls = [*list(sequence.calls)[-lags:], (sequence.calls[-1][0], sequence.returned)]
+        inputs, states = (
+            tuple(torch.stack([each[:count] for each in leaf]) for leaf in zip(*part, strict=True))
+            for part in zip(*calls, strict=True)
+        )
+        make, self.measuring = step_sample if custom else _cell_sample, True
+        with undisturbed(module.owner if custom else module):
+            sample = make(steps.now, name, module, inputs, states, sequence.n_steps - lags + 1)
+            # After a backward pass the weights may be newer.
+            outputs = () if steps.backward_seen else sample.outputs
+            steps.examine(name, replace(sample, outputs=outputs), lags, started)
+        self.measuring = False
 
     def _has_within(self, step: CustomStep) -> bool:
         """Whether something within a module that nobody named is followed too."""
@@ -144,5 +136,6 @@ def _cell_sample(now: int, title: str, cell: Any, inputs: Leaves, states: Leaves
     names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if cell.bias else ()))
     layer = Layer(reading.cell_of(cell, (getattr(cell, each) for each in names)))
     first = reading.to_array(torch.cat([each[0] for each in states], dim=1))
-    given, shown = (reading.to_array(each.swapaxes(0, 1)) for each in (inputs[0], states[0][1:]))
+    rows = inputs[0][:-1], states[0][1:]
+    given, shown = (reading.to_array(each.swapaxes(0, 1)) for each in rows)
     return Sample(now, (title,), (layer,), tuple(given), (first,), tuple(shown))

@@ -64,9 +64,9 @@ def kind_of(module: nn.Module, cells: Sequence[Any]) -> Any:
     """Return a recurrent module of PyTorch as it is, and as a step one of ``cells``, by itself or
     its class, or of two arguments; else None.
     """
-    scripted = isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod")
-    if reading.recurrent_kind(module) or scripted:
-        return module if reading.recurrent_kind(module) else None
+    kind = reading.recurrent_kind(module)
+    if kind or isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
+        return module if kind else None
     sure = any(each in (module, *type(module).__mro__) for each in cells)
     arguments = inspect.signature(module.forward).parameters.values()
     two = [each.kind for each in arguments].count(inspect.Parameter.POSITIONAL_OR_KEYWORD) > 1
@@ -74,18 +74,17 @@ def kind_of(module: nn.Module, cells: Sequence[Any]) -> Any:
 
 
 def step_sample(now: int, title: str, step: Any, inputs: Leaves, states: Leaves, at: int) -> Sample:
-    """Return inputs (T,B,…) and states (T+1,B,…) of a step, from the ``at``th call on, to measure."""
+    """Return inputs and states (T+1,B,…) of a step, from the ``at``th call on, to be measured; the
+    last input is left out.
+    """
     finite = torch.stack([each.isfinite().flatten(1).all(1) for each in states]).all(0).tolist()
-    n_steps, count = inputs[0].shape[:2]
     sound = max([*finite, False].index(False) - 1, 0)
-    bad = at + sound if sound < n_steps else None
+    bad, count = None if all(finite) else at + sound, len(inputs[0][0])
 
     def measure(sample: Sample, _: int, thresholds: Thresholds) -> list[Snapshot]:
         if not sound:
             return [Snapshot(now, title, count, None, bad, None, 0.0)]
-        first, given = (
-            tuple(each[i] for each in part) for part, i in ((states, 0), (inputs, slice(sound)))
-        )
+        first, given = tuple(each[0] for each in states), tuple(each[:sound] for each in inputs)
         steps, apart = TorchSteps(step, first, given), None
         found = diagnose(step_chain(steps, None), overflow_step=bad, thresholds=thresholds)
         if sample.outputs and not steps.drops:
@@ -104,8 +103,10 @@ def measure_projected(
     """Measure an LSTM with a projection, on the longest sequences of a sample."""
     longest = [each for each in sample.sequences if len(each) == len(sample.sequences[0])]
     given, outputs = torch.tensor(np.stack(longest, axis=1)), list[Tensor]()  # (T,B,D)
-    rng, found = np.random.default_rng(sample.step), list[Snapshot]()
-    flat = [each.detach().to("cpu", torch.float64) for each in vars(module)["_flat_weights"]]
+    found, flat = (
+        list[Snapshot](),
+        widened([each.detach().cpu() for each in vars(module)["_flat_weights"]]),
+    )
     for title, first in zip(sample.titles, sample.initial_states, strict=True):
         own, flat, back = flat[: 3 + 2 * module.bias], flat[3 + 2 * module.bias :], bool(outputs)
 
@@ -117,33 +118,30 @@ def measure_projected(
         inputs = given.flip(0) if back else given
         for x in inputs:
             states.append(step(states[-1], (x,)))
-        h, c = map(torch.stack, zip(*states, strict=True))
-        start = len(inputs) - lags
-        part = step_sample(
-            sample.step, title, step, (inputs[start:],), (h[start:], c[start:]), start + 1
-        )
-        (snapshot,) = part.measure(part, lags, thresholds)
-        found.append(replace(snapshot, deviation=None, dropout=sample.dropout))
-        outputs.append(h[1:].flip(0) if back else h[1:])
+        last = tuple(torch.stack(each[-lags - 1 :]) for each in zip(*states, strict=True))
+        part = step_sample(sample.step, title, step, (inputs[-lags:],), last, 1)
+        (snapshot,) = part.measure(replace(part, outputs=()), lags, thresholds)
+        found.append(replace(snapshot, left_out=sample.dropout > 0.0))
+        hidden = torch.stack([h for h, _ in states[1:]])
+        outputs.append(hidden.flip(0) if back else hidden)
         if len(outputs) == 1 + module.bidirectional:
             given, outputs = torch.cat(outputs, dim=2), []
-            kept = torch.tensor(rng.random(given.shape) >= sample.dropout)
-            given = given * kept / max(1.0 - sample.dropout, 1e-300)
     return found
 
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Leave random numbers, buffers and attributes as they were, whatever is called within."""
-    own = [held for each in model.modules() for held in (vars(each), vars(each)["_buffers"])]
-    before, buffers = [dict(held) for held in own], [each.clone() for each in model.buffers()]
+    held = [
+        (own, dict(own)) for each in model.modules() for own in (vars(each), vars(each)["_buffers"])
+    ]
+    for own, before in held[1::2]:
+        own.update({name: each.clone() for name, each in before.items() if each is not None})
     cuda = {each.get_device() for each in model.parameters() if each.is_cuda}
     try:
         with torch.random.fork_rng(cuda), torch.inference_mode(mode=False):
             yield
     finally:
-        for held, values in zip(own, before, strict=True):
-            held.clear()
-            held.update(values)
-        for buffer, values in zip(model.buffers(), buffers, strict=True):
-            buffer.data.copy_(values)
+        for own, before in held:
+            own.clear()
+            own.update(before)

@@ -35,7 +35,6 @@ from gradscope.watch.schedule import Steps
 from gradscope.weights.layers.torch_names import unwrapped
 
 Check = Callable[[str, Call], None]
-Read = Callable[..., Call | None]
 Step = Callable[..., Any]
 Cells = Sequence[nn.Module | type[nn.Module]]
 
@@ -137,8 +136,6 @@ class Watch:
             self._guarded(name, partial(self._look, name, replace(call, output=None)))
         for title in sorted(self._unseen) if self.journal.steps else ():
             self.journal.refuse(title, Refusal.UNSEEN)
-        if not (self.journal.looks or self.journal.refused or self.journal.failures):
-            self.journal.refuse("this model", Refusal.NOTHING)
         self._layers.clear()
         ended = self.journal.budget.clock()
         self.journal.budget.clock = lambda: ended
@@ -183,6 +180,7 @@ class Watch:
     def _attach_to_layers(self, module: nn.Module, cells: Cells) -> None:
         modules, roots = dict(module.named_modules()), dict[str, nn.Module]()
         kinds = {name: kind for name, each in modules.items() if (kind := kind_of(each, cells))}
+        hooks = list[tuple[nn.Module, Hook]]()
         for bare, name in unwrapped(kinds).items():
             each, (outer, compiled, inner) = modules[name], name.partition("_orig_mod")
             title = bare or (reading.recurrent_kind(each) or type(each).__name__).lower()
@@ -193,15 +191,17 @@ class Watch:
                 root = modules[outer.removesuffix(".")]
                 roots |= {f"{outer}(compiled)": root} if inner else {}
                 each = each if inner else root
-            hook = self._hook(title, kinds[name])
-            self._handles.append(each.register_forward_hook(hook, with_kwargs=True))
+            hooks.append((each, self._hook(title, kinds[name])))
         for title, root in roots.items():
-            read = partial(Call, root)
-            hook = Hook(partial(self._on_call, title, self._call_again, read))
-            self._handles.append(root.register_forward_hook(hook, with_kwargs=True))
+            hooks.append(
+                (root, Hook(partial(self._on_call, title, self._call_again, partial(Call, root))))
+            )
+        self._handles += [
+            each.register_forward_hook(hook, with_kwargs=True) for each, hook in hooks
+        ]
 
     def _on_call(
-        self, name: str, check: Check, read: Read, module: Any, given: Any, named: Any, output: Any
+        self, name: str, check: Check, read: Step, module: Any, given: Any, named: Any, output: Any
     ) -> None:
         # A checkpoint recomputes the forward pass within the backward pass; a reentrant one makes
         # the call before that, which is part of the training, without a gradient.
@@ -234,11 +234,9 @@ class Watch:
         if not self._steps.due(name, 1, 1, 1)[0]:
             return
         self._again = True
-        try:
-            with undisturbed(call.module), set_stance("force_eager"):
-                call.module(*call.inputs, **call.state)
-        finally:
-            self._again = False
+        with undisturbed(call.module), set_stance("force_eager"):
+            call.module(*call.inputs, **call.state)
+        self._again = False
         self.journal.charge(name, perf_counter() - started, 1)
 
     def _guarded(self, name: str, act: Callable[[], None]) -> None:
@@ -253,6 +251,7 @@ class Watch:
             except Exception as error:  # noqa: BLE001 (whatever it is, the training goes on)
                 self._ignored.add(name)
                 self._sequences.forget(name)
+                self._again = self._sequences.measuring = False
                 self.journal.fail(name, error)
             finally:
                 if outermost:

@@ -54,9 +54,7 @@ class Call:
     @property
     def states(self) -> tuple[Tensor, ...]:
         """The initial state: (h,), (h, c) of an LSTM, () for none."""
-        if self.state is None:
-            return ()
-        return self.state if isinstance(self.state, tuple) else (self.state,)
+        return () if self.state is None else tuple(pytree.tree_leaves(self.state))
 
     @property
     def returned(self) -> tuple[Tensor, ...]:
@@ -78,12 +76,9 @@ def call_of(
 
 def recurrent_kind(module: nn.Module) -> str | None:
     """Return the name of a recurrent module's class in ``torch.nn``, scripted or not; else None."""
-    scripted = isinstance(module, torch.jit.ScriptModule)
-    scripted_from = module.original_name if scripted else None
-    for each in (*LAYERS, *CELLS):
-        if isinstance(module, each) or scripted_from == each.__name__:
-            return str(each.__name__)
-    return None
+    scripted = module.original_name if isinstance(module, torch.jit.ScriptModule) else None
+    names = {each.__name__ for each in (*LAYERS, *CELLS) if isinstance(module, each)} | {scripted}
+    return next((each.__name__ for each in (*LAYERS, *CELLS) if each.__name__ in names), None)
 
 
 def kind_of(module: Any) -> CellName:

@@ -80,8 +80,6 @@ def widened(nest: Any) -> Any:
 class TorchSteps(Steps):
     """A step of PyTorch along its trajectory, on the device of its initial state."""
 
-    drops = False
-
     def __init__(
         self,
         step: Step,
@@ -93,6 +91,7 @@ class TorchSteps(Steps):
         of = (parameters or {}).items()
         wide = {name: widened(each.detach()).clone().requires_grad_() for name, each in of}
         self._wide = list(wide.values())
+        self.drops = False
         self._place = {id(each): wide[name] for name, each in of}
         values = {name: each.numpy(force=True) for name, each in wide.items()}
         super().__init__(step, initial_state, inputs, readout, values)

@@ -39,7 +39,6 @@ class Refusal(StrEnum):
     SCRIPTED = "scripted"
     UNSEEN = "unseen"
     STATE_REPLACED = "state-replaced"
-    NOTHING = "nothing"
 
 
 class NewVerdict(NamedTuple):

@@ -86,8 +86,6 @@ REFUSAL_WORDS = {
     Refusal.STATE_REPLACED: "the state it is given is not the one it returned, or without its "
     "gradient: what happens in between is unknown; a module around both that takes (x, state) and "
     "returns the next state is watched, and so is a function given to the watch's step()",
-    Refusal.NOTHING: "no recurrent layer was seen, nor a module that is given the state it "
-    "returned; name its cells (cells=), or give the step of its loop to the watch's step()",
 }
 """Why a module is not watched, and what to do about it."""
 
@@ -174,7 +172,11 @@ def watch_report(journal: Journal, *, log_error: Exception | None = None, width:
 def _opening(journal: Journal) -> str:
     budget = journal.budget
     at = sorted({step for looks in journal.looks.values() for step in looks})
-    seen = f"seen at step{'s' if at[1:] else ''} {' and '.join(map(str, at))}" if at else "not seen"
+    seen = (
+        f"seen at step{'s' if at[1:] else ''} {' and '.join(map(str, at))}"
+        if at
+        else "no layer, cell or step seen"
+    )
     seen = seen if len(at) <= MAX_NAMED else f"seen at {len(at)} steps from {at[0]} to {at[-1]}"
     unit = "training step" if journal.optimized else "pass" if journal.steps == 1 else "passe"
     spent, elapsed = number(budget.spent, 2), number(budget.elapsed, 2)
