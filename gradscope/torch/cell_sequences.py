@@ -12,10 +12,12 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from gradscope.model.stack import Layer
 from gradscope.torch import reading
-from gradscope.torch.custom_steps import CustomStep, Leaves, step_sample, undisturbed
+from gradscope.torch.custom_steps import CustomStep, step_sample, undisturbed
 from gradscope.torch.reading import Call
 from gradscope.watch.journal import Refusal
 from gradscope.watch.replay import Sample
@@ -27,19 +29,18 @@ class _Sequence:
     """An unfinished sequence: inputs and states of the last ``calls`` of the first ``n_kept``."""
 
     module: Any
-    calls: deque[tuple[Leaves, Leaves]]
+    calls: deque[tuple[Any, Any]]
     n_kept: int
     n_steps: int = 0
-    returned: Leaves = ()
+    returned: Any = ()
 
-    def goes_on(self, given: Leaves) -> bool:
+    def goes_on(self, given: tuple[Tensor, ...]) -> bool:
         """Whether the state given is the one returned last."""
-        pairs = list(zip(given, self.returned, strict=False))
-        if not pairs or any(now.shape != last.shape for now, last in pairs):
+        few, pairs = self.n_kept, list(zip(given, pytree.tree_leaves(self.returned), strict=False))
+        if any(now.shape != last.shape for now, last in pairs):
             return False
         if all(now.data_ptr() == last.data_ptr() for now, last in pairs):
             return True
-        few = self.n_kept
         return all(torch.equal(now[:few], last[:few].to(now.dtype)) for now, last in pairs)
 
 
@@ -80,14 +81,11 @@ class CellSequences:
         few = min(steps.sequences, len(call.states[0]))
         new = _Sequence(call.module, deque(maxlen=steps.max_lag), few)
         sequence = self._sequences.get(name, new)
-        inputs, states = (
-            tuple(each[: sequence.n_kept].detach().clone() for each in part)
-            for part in (call.inputs if custom else (call.inputs,), call.states)
-        )
-        sequence.calls.append((inputs, states))
-        last = tuple(each.detach() for each in call.returned)
+        kept = sequence.n_kept
+        rows = pytree.tree_map(lambda each: each[:kept].clone(), (call.inputs, call.state))
+        sequence.calls.append(rows)
         length = sequence.n_steps + 1
-        self._sequences[name] = replace(sequence, n_steps=length, returned=last)
+        self._sequences[name] = replace(sequence, n_steps=length, returned=call.output)
         return length
 
     def look(self, name: str) -> None:
@@ -97,19 +95,16 @@ class CellSequences:
         custom = isinstance(module, CustomStep)
         if custom and (n_steps < 2 or self._has_within(module)):
             return
-        size = sum(each[0].numel() for each in sequence.returned)
+        size = sum(each[0].numel() for each in pytree.tree_leaves(sequence.returned))
         # Another step's is assumed to cost as much as four of a Cell.
         count, lags = steps.due(name, sequence.n_kept, size, n_steps, 4 if custom else 1)
         if not count:
             return
         calls = [*list(sequence.calls)[-lags:], (sequence.calls[-1][0], sequence.returned)]
-        inputs, states = (
-            tuple(torch.stack([each[:count] for each in leaf]) for leaf in zip(*part, strict=True))
-            for part in zip(*calls, strict=True)
-        )
+        few = pytree.tree_map(lambda *each: torch.stack([e[:count] for e in each]), *calls)
         make, self.measuring = step_sample if custom else _cell_sample, True
         with undisturbed(module.owner if custom else module):
-            sample = make(steps.now, name, module, inputs, states, sequence.n_steps - lags + 1)
+            sample = make(steps.now, name, module, *few, sequence.n_steps - lags + 1)
             # After a backward pass the weights may be newer.
             outputs = () if steps.backward_seen else sample.outputs
             steps.examine(name, replace(sample, outputs=outputs), lags, started)
@@ -131,11 +126,12 @@ class CellSequences:
         self._sequences.pop(name, None)
 
 
-def _cell_sample(now: int, title: str, cell: Any, inputs: Leaves, states: Leaves, _: int) -> Sample:
+def _cell_sample(now: int, title: str, cell: Any, inputs: Tensor, states: Any, _: int) -> Sample:
     """Return what ``step_sample`` does, of one of PyTorch's Cells."""
     names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if cell.bias else ()))
     layer = Layer(reading.cell_of(cell, (getattr(cell, each) for each in names)))
-    first = reading.to_array(torch.cat([each[0] for each in states], dim=1))
-    rows = inputs[0][:-1], states[0][1:]
+    leaves = pytree.tree_leaves(states)
+    first = reading.to_array(torch.cat([each[0] for each in leaves], dim=1))
+    rows = inputs[:-1], leaves[0][1:]
     given, shown = (reading.to_array(each.swapaxes(0, 1)) for each in rows)
     return Sample(now, (title,), (layer,), tuple(given), (first,), tuple(shown))

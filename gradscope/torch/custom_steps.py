@@ -22,12 +22,9 @@ from gradscope.torch.reading import Call
 from gradscope.torch.steps import TorchSteps, widened
 from gradscope.watch.replay import Sample, Snapshot
 
-Leaves = Sequence[Tensor]
-"""The tensors of a nest."""
-
 
 class CustomStep:
-    """A call ``run(x, state)`` of a module ``owner`` or within it, ``sure`` if a person named it."""
+    """A call ``run(x, state)`` of a module ``owner`` or within it; ``sure`` if a person named it."""
 
     def __init__(self, run: Callable[..., Any], owner: nn.Module, *, sure: bool) -> None:
         self.run, self.owner, self.sure = run, owner, sure
@@ -35,29 +32,32 @@ class CustomStep:
     def call(
         self, given: Sequence[Any], named: Mapping[str, Any], result: Any, *, graded: bool
     ) -> Call | None:
-        """Return the tensors (B,…) of input, state and next state; None of another call."""
+        """Return a call, input, state and next state being nests of tensors (B,…); else None."""
         values = [each for each in (*given, *named.values()) if each is not None]
-        if len(values) != 2:
+        after = self._next(result, values[-1]) if len(values) == 2 else None
+        batches = {tuple(getattr(each, "shape", ()))[:1] for each in pytree.tree_leaves(values)}
+        if after is None or len(batches) != 1 or () in batches:
             return None
-        (x, self._x_form), (state, self._form) = map(pytree.tree_flatten, values)
-        parts = x, state, self._next(result)
-        sizes = [[tuple(getattr(each, "shape", ())) for each in part] for part in parts]
-        batches = {size[:1] for size in sizes[0] + sizes[1]}
-        if sizes[1] != sizes[2] or len(batches) != 1 or () in batches:
-            return None
-        attached = any(s.requires_grad for s in state) or not any(a.requires_grad for a in parts[2])
-        return Call(self, *(tuple(map(Tensor.detach, part)) for part in parts), graded, attached)
+        with_graph = [
+            any(s.requires_grad for s in pytree.tree_leaves(n)) for n in (values[1], after)
+        ]
+        nests = pytree.tree_map(Tensor.detach, (*values, after))
+        return Call(self, *nests, graded, with_graph[0] or not with_graph[1])
 
-    def __call__(self, state: Leaves, x: Leaves) -> Leaves:
-        """Return the tensors of the next state."""
-        nests = pytree.tree_unflatten(x, self._x_form), pytree.tree_unflatten(state, self._form)
-        return self._next(self.run(*nests))
+    def __call__(self, state: Any, x: Any) -> Any:
+        """Return the next state."""
+        return self._next(self.run(x, state), state)
 
-    def _next(self, result: Any) -> tuple[Any, ...]:
-        """Return the leaves of what is nested like the state: a result, its last parts, or one."""
+    def _next(self, result: Any, state: Any) -> Any:
+        """Return what is like the state: a result, its last parts, or one of them; else None."""
         parts = (result[1:], *reversed(result)) if isinstance(result, tuple) else ()
-        nests = map(pytree.tree_flatten, (result, *parts))
-        return next((tuple(leaves) for leaves, form in nests if form == self._form), ())
+        return next((each for each in (result, *parts) if _form(each) == _form(state)), None)
+
+
+def _form(nest: Any) -> tuple[Any, list[Any]]:
+    """Return the form of a nest, and the sizes of its tensors."""
+    leaves, form = pytree.tree_flatten(nest)
+    return form, [getattr(each, "shape", None) for each in leaves]
 
 
 def kind_of(module: nn.Module, cells: Sequence[Any]) -> Any:
@@ -73,27 +73,28 @@ def kind_of(module: nn.Module, cells: Sequence[Any]) -> Any:
     return CustomStep(module, module, sure=sure) if sure or two else None
 
 
-def step_sample(now: int, title: str, step: Any, inputs: Leaves, states: Leaves, at: int) -> Sample:
+def step_sample(now: int, title: str, step: Any, inputs: Any, states: Any, at: int) -> Sample:
     """Return inputs and states (T+1,B,…) of a step, from the ``at``th call on, to be measured; the
     last input is left out.
     """
-    finite = torch.stack([each.isfinite().flatten(1).all(1) for each in states]).all(0).tolist()
+    leaves = pytree.tree_leaves(widened(states))
+    finite = torch.stack([each.isfinite().flatten(1).all(1) for each in leaves]).all(0).tolist()
     sound = max([*finite, False].index(False) - 1, 0)
-    bad, count = None if all(finite) else at + sound, len(inputs[0][0])
+    bad, count = None if all(finite) else at + sound, leaves[0].shape[1]
 
     def measure(sample: Sample, _: int, thresholds: Thresholds) -> list[Snapshot]:
         if not sound:
             return [Snapshot(now, title, count, None, bad, None, 0.0)]
-        first, given = tuple(each[0] for each in states), tuple(each[:sound] for each in inputs)
-        steps, apart = TorchSteps(step, first, given), None
+        first = pytree.tree_map(lambda each: each[0], states)
+        steps = TorchSteps(step, first, pytree.tree_map(lambda each: each[:sound], inputs))
         found = diagnose(step_chain(steps, None), overflow_step=bad, thresholds=thresholds)
-        if sample.outputs and not steps.drops:
-            theirs = [each[: sound + 1].numpy(force=True) for each in widened(states)]
-            gaps = [np.abs(a - b).max() for a, b in zip(steps.leaves, theirs, strict=True)]
-            apart = float(max(gaps) / (max(np.abs(each).max() for each in theirs) or 1.0))
-        return [Snapshot(now, title, count, found, bad, apart, 0.0, steps.drops)]
+        theirs = [each[: sound + 1].numpy(force=True) for each in leaves]
+        gaps = [np.abs(a - b).max() for a, b in zip(steps.leaves, theirs, strict=True)]
+        apart = float(max(gaps) / (max(np.abs(each).max() for each in theirs) or 1.0))
+        deviation = apart if sample.outputs and not steps.drops else None
+        return [Snapshot(now, title, count, found, bad, deviation, 0.0, steps.drops)]
 
-    sequences = tuple(inputs[0].swapaxes(0, 1).numpy(force=True))
+    sequences = tuple(pytree.tree_leaves(inputs)[0].swapaxes(0, 1).numpy(force=True))
     return Sample(now, (title,), (), sequences, (), sequences, measure=measure)
 
 
@@ -110,16 +111,16 @@ def measure_projected(
     for title, first in zip(sample.titles, sample.initial_states, strict=True):
         own, flat, back = flat[: 3 + 2 * module.bias], flat[3 + 2 * module.bias :], bool(outputs)
 
-        def step(state: Leaves, x: Leaves, own: Leaves = own) -> Leaves:
+        def step(state: Any, x: Tensor, own: Sequence[Tensor] = own) -> Any:
             before, more = [each[None] for each in state], (module.bias, 1, 0.0, True, False, False)
-            return tuple(each[0] for each in torch.lstm(x[0][None], before, own, *more)[1:])
+            return tuple(each[0] for each in torch.lstm(x[None], before, own, *more)[1:])
 
         states = [torch.tensor(first[: len(longest)]).split([*own[-1].shape], dim=1)]
         inputs = given.flip(0) if back else given
         for x in inputs:
-            states.append(step(states[-1], (x,)))
+            states.append(step(states[-1], x))
         last = tuple(torch.stack(each[-lags - 1 :]) for each in zip(*states, strict=True))
-        part = step_sample(sample.step, title, step, (inputs[-lags:],), last, 1)
+        part = step_sample(sample.step, title, step, inputs[-lags:], last, 1)
         (snapshot,) = part.measure(replace(part, outputs=()), lags, thresholds)
         found.append(replace(snapshot, left_out=sample.dropout > 0.0))
         hidden = torch.stack([h for h, _ in states[1:]])

@@ -41,7 +41,7 @@ def detached(value: Any) -> Any:
 @dataclass(frozen=True, eq=False, slots=True)
 class Call:
     """One call in training; ``graded`` if a backward pass may follow, ``attached`` if the state may
-    bring a gradient along. The inputs of a step that is no Cell are a tuple of tensors (B,…).
+    bring a gradient along. Of a step that is no Cell inputs, state and output are nests.
     """
 
     module: Any
@@ -59,7 +59,7 @@ class Call:
     @property
     def returned(self) -> tuple[Tensor, ...]:
         """What a Cell returned: (h,), (h, c) of an LSTM; a layer its outputs and last state."""
-        return self.output if isinstance(self.output, tuple) else (self.output,)
+        return tuple(pytree.tree_leaves(self.output))
 
 
 def call_of(
