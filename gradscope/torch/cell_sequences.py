@@ -45,9 +45,7 @@ class _Sequence:
 
 
 class CellSequences:
-    """Follows each Cell of a model, and each other step, through its sequences; snapshots are taken
-    before the weights change. Other steps are called again then: ``measuring``.
-    """
+    """Follows Cells and steps; snapshots are taken before weights change, by calls: ``measuring``."""
 
     def __init__(self, steps: Steps) -> None:
         self._steps, self.measuring = steps, False
@@ -93,7 +91,12 @@ class CellSequences:
         sequence, steps, started = self._sequences[name], self._steps, perf_counter()
         module, n_steps = sequence.module, len(sequence.calls)
         custom = isinstance(module, CustomStep)
-        if custom and (n_steps < 2 or self._has_within(module)):
+        guessed = custom and not module.sure
+        within = set(module.owner.modules()) - {module.owner} if guessed else set()
+        inner = (each.module for each in self._sequences.values() if each.n_steps > 1)
+        if custom and (
+            n_steps < 2 or any(getattr(each, "owner", each) in within for each in inner)
+        ):
             return
         size = sum(each[0].numel() for each in pytree.tree_leaves(sequence.returned))
         # Another step's is assumed to cost as much as four of a Cell.
@@ -109,12 +112,6 @@ class CellSequences:
             outputs = () if steps.backward_seen else sample.outputs
             steps.examine(name, replace(sample, outputs=outputs), lags, started)
         self.measuring = False
-
-    def _has_within(self, step: CustomStep) -> bool:
-        """Whether something within a module that nobody named is followed too."""
-        within = set() if step.sure else set(step.owner.modules()) - {step.owner}
-        others = [each.module for each in self._sequences.values() if each.n_steps > 1]
-        return any(getattr(each, "owner", each) in within for each in others)
 
     def finish(self, name: str) -> None:
         """End a sequence, and take a snapshot if one is due."""

@@ -4,7 +4,7 @@ few sequences of its last states and inputs.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -24,25 +24,21 @@ from gradscope.watch.replay import Sample, Snapshot
 
 
 class CustomStep:
-    """A call ``run(x, state)`` of a module ``owner`` or within it; ``sure`` if a person named it."""
+    """A call ``run(x, state)`` of a module ``owner`` or in one; ``sure`` if a person named it."""
 
     def __init__(self, run: Callable[..., Any], owner: nn.Module, *, sure: bool) -> None:
         self.run, self.owner, self.sure = run, owner, sure
 
-    def call(
-        self, given: Sequence[Any], named: Mapping[str, Any], result: Any, *, graded: bool
-    ) -> Call | None:
+    def call(self, given: Any, named: Any, result: Any, *, graded: bool) -> Call | None:
         """Return a call, input, state and next state being nests of tensors (B,…); else None."""
         values = [each for each in (*given, *named.values()) if each is not None]
         after = self._next(result, values[-1]) if len(values) == 2 else None
         batches = {tuple(getattr(each, "shape", ()))[:1] for each in pytree.tree_leaves(values)}
         if after is None or len(batches) != 1 or () in batches:
             return None
-        with_graph = [
-            any(s.requires_grad for s in pytree.tree_leaves(n)) for n in (values[1], after)
-        ]
+        graphs = [any(t.requires_grad for t in pytree.tree_leaves(n)) for n in (values[1], after)]
         nests = pytree.tree_map(Tensor.detach, (*values, after))
-        return Call(self, *nests, graded, with_graph[0] or not with_graph[1])
+        return Call(self, *nests, graded, attached=graphs[0] or not graphs[1])
 
     def __call__(self, state: Any, x: Any) -> Any:
         """Return the next state."""
@@ -51,19 +47,15 @@ class CustomStep:
     def _next(self, result: Any, state: Any) -> Any:
         """Return what is like the state: a result, its last parts, or one of them; else None."""
         parts = (result[1:], *reversed(result)) if isinstance(result, tuple) else ()
-        return next((each for each in (result, *parts) if _form(each) == _form(state)), None)
+        return next((each for each in (result, *parts) if _sizes(each) == _sizes(state)), None)
 
 
-def _form(nest: Any) -> tuple[Any, list[Any]]:
-    """Return the form of a nest, and the sizes of its tensors."""
-    leaves, form = pytree.tree_flatten(nest)
-    return form, [getattr(each, "shape", None) for each in leaves]
+def _sizes(nest: Any) -> Any:
+    return pytree.tree_map(lambda each: getattr(each, "shape", None), nest)
 
 
 def kind_of(module: nn.Module, cells: Sequence[Any]) -> Any:
-    """Return a recurrent module of PyTorch as it is, and as a step one of ``cells``, by itself or
-    its class, or of two arguments; else None.
-    """
+    """Return a recurrent module of PyTorch, else a step: of ``cells``, or one of two arguments."""
     kind = reading.recurrent_kind(module)
     if kind or isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
         return module if kind else None
@@ -74,9 +66,7 @@ def kind_of(module: nn.Module, cells: Sequence[Any]) -> Any:
 
 
 def step_sample(now: int, title: str, step: Any, inputs: Any, states: Any, at: int) -> Sample:
-    """Return inputs and states (T+1,B,…) of a step, from the ``at``th call on, to be measured; the
-    last input is left out.
-    """
+    """Return inputs and states (T+1,B,…) of a step, from its ``at``th call on, to be measured."""
     leaves = pytree.tree_leaves(widened(states))
     finite = torch.stack([each.isfinite().flatten(1).all(1) for each in leaves]).all(0).tolist()
     sound = max([*finite, False].index(False) - 1, 0)

@@ -83,9 +83,8 @@ REFUSAL_WORDS = {
     "was passed to torch.jit",
     Refusal.UNSEEN: "no call of it was seen in the training: it is in a graph of torch.compile, or "
     "not used; give watch the compiled module",
-    Refusal.STATE_REPLACED: "the state it is given is not the one it returned, or without its "
-    "gradient: what happens in between is unknown; a module around both that takes (x, state) and "
-    "returns the next state is watched, and so is a function given to the watch's step()",
+    Refusal.STATE_REPLACED: "the state it is given is not the one it returned, or detached: what "
+    "happens in between is unknown; watch a module or a step() around both",
 }
 """Why a module is not watched, and what to do about it."""
 
