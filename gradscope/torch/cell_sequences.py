@@ -45,7 +45,7 @@ class _Sequence:
 
 
 class CellSequences:
-    """Follows Cells and steps; snapshots are taken before weights change, by calls: ``measuring``."""
+    """Follows Cells and steps through their sequences; ``measuring`` calls them for a snapshot."""
 
     def __init__(self, steps: Steps) -> None:
         self._steps, self.measuring = steps, False
@@ -79,9 +79,8 @@ class CellSequences:
         few = min(steps.sequences, len(call.states[0]))
         new = _Sequence(call.module, deque(maxlen=steps.max_lag), few)
         sequence = self._sequences.get(name, new)
-        kept = sequence.n_kept
-        rows = pytree.tree_map(lambda each: each[:kept].clone(), (call.inputs, call.state))
-        sequence.calls.append(rows)
+        few, part = sequence.n_kept, (call.inputs, call.state)
+        sequence.calls.append(pytree.tree_map(lambda each: each[:few].clone(), part))
         length = sequence.n_steps + 1
         self._sequences[name] = replace(sequence, n_steps=length, returned=call.output)
         return length
@@ -90,13 +89,10 @@ class CellSequences:
         """Take a snapshot, with the weights as they are, if one is due."""
         sequence, steps, started = self._sequences[name], self._steps, perf_counter()
         module, n_steps = sequence.module, len(sequence.calls)
-        custom = isinstance(module, CustomStep)
-        guessed = custom and not module.sure
-        within = set(module.owner.modules()) - {module.owner} if guessed else set()
+        custom, owner = isinstance(module, CustomStep), getattr(module, "owner", module)
+        within = {*owner.modules()} - {owner} if custom and not module.sure else set()
         inner = (each.module for each in self._sequences.values() if each.n_steps > 1)
-        if custom and (
-            n_steps < 2 or any(getattr(each, "owner", each) in within for each in inner)
-        ):
+        if custom and n_steps < 2 or any(getattr(each, "owner", each) in within for each in inner):
             return
         size = sum(each[0].numel() for each in pytree.tree_leaves(sequence.returned))
         # Another step's is assumed to cost as much as four of a Cell.
@@ -106,7 +102,7 @@ class CellSequences:
         calls = [*list(sequence.calls)[-lags:], (sequence.calls[-1][0], sequence.returned)]
         few = pytree.tree_map(lambda *each: torch.stack([e[:count] for e in each]), *calls)
         make, self.measuring = step_sample if custom else _cell_sample, True
-        with undisturbed(module.owner if custom else module):
+        with undisturbed(owner):
             sample = make(steps.now, name, module, *few, sequence.n_steps - lags + 1)
             # After a backward pass the weights may be newer.
             outputs = () if steps.backward_seen else sample.outputs

@@ -9,6 +9,7 @@ import inspect
 import weakref
 from collections.abc import Callable
 from functools import partial
+from math import hypot, isfinite
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch._compile import _disable_dynamo
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.hooks import RemovableHandle
 
+from gradscope.watch.journal import Journal
 from gradscope.watch.schedule import Steps
 from gradscope.weights.layers.torch_names import unwrapped
 
@@ -51,6 +53,13 @@ class EagerHook(Hook):
         """Run it, but not in a graph."""
         if not torch.compiler.is_compiling():
             super().__call__(*given)
+
+
+def read_norms(journal: Journal, step: int, norms: Norms) -> None:
+    """Read the norms of a training step."""
+    values = {name: float(norm) for name, norm in norms.items()}
+    bad = next((name for name, value in values.items() if not isfinite(value)), "")
+    journal.gradient(step, hypot(*values.values()), bad)
 
 
 class GradientNorms:

@@ -12,7 +12,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial, wraps
-from math import hypot, isfinite
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Self
@@ -27,9 +26,9 @@ from gradscope.report.files import write_whole
 from gradscope.torch import reading
 from gradscope.torch.cell_sequences import CellSequences
 from gradscope.torch.custom_steps import CustomStep, kind_of, measure_projected, undisturbed
-from gradscope.torch.gradients import EagerHook, GradientNorms, Hook, Scaler
-from gradscope.torch.reading import CELLS, LAYERS, Call, not_finite
-from gradscope.watch.journal import Journal, NonFinite, Quantity, Refusal, TimeBudget
+from gradscope.torch.gradients import EagerHook, GradientNorms, Hook, Scaler, read_norms
+from gradscope.torch.reading import CELLS, LAYERS, Call, not_finite, read_bad
+from gradscope.watch.journal import Journal, Refusal, TimeBudget
 from gradscope.watch.page import Log, WatchLog, watch_picture, watch_report
 from gradscope.watch.schedule import Steps
 from gradscope.weights.layers.torch_names import unwrapped
@@ -148,9 +147,9 @@ class Watch:
         self.close()
 
     def step(self, name: str) -> Callable[[Step], Step]:
-        """Watch a loop written by hand: a decorator of its step, a function of (state, input), nests
-        of tensors (B,…), that returns the next state, or a pair of an output and it; also as in
-        ``model.step = watching.step("layer")(model.step)``. The loop stays as it is.
+        """Watch a loop written by hand, which stays as it is: a decorator of its step, a function of
+        (state, input), nests of tensors (B,…), that returns the next state, or an output and it;
+        of a method: ``model.step = watching.step("layer")(model.step)``.
         """
 
         def decorate(step: Step) -> Step:
@@ -193,12 +192,9 @@ class Watch:
                 each = each if inner else root
             hooks.append((each, self._hook(title, kinds[name])))
         for title, root in roots.items():
-            hooks.append(
-                (root, Hook(partial(self._on_call, title, self._call_again, partial(Call, root))))
-            )
-        self._handles += [
-            each.register_forward_hook(hook, with_kwargs=True) for each, hook in hooks
-        ]
+            again = partial(self._on_call, title, self._call_again, partial(Call, root))
+            hooks.append((root, Hook(again)))
+        self._handles += [at.register_forward_hook(hook, with_kwargs=True) for at, hook in hooks]
 
     def _on_call(
         self, name: str, check: Check, read: Step, module: Any, given: Any, named: Any, output: Any
@@ -266,7 +262,7 @@ class Watch:
         self._at_sequences(self._sequences.finish)
         norms = self._norms.take()
         if norms:
-            self._unread.append(partial(self._read_norms, self._steps.now, norms))
+            self._unread.append(partial(read_norms, self.journal, self._steps.now, norms))
         # Reading makes a GPU wait; a CPU has the numbers already.
         on_cpu = all(norm.device.type == "cpu" for norm in norms.values())
         if on_cpu or self._steps.now % self._steps.every == 0:
@@ -277,28 +273,10 @@ class Watch:
         for each in unread:
             each()
 
-    def _read_norms(self, step: int, norms: dict[str, Tensor]) -> None:
-        values = {name: float(norm) for name, norm in norms.items()}
-        bad = next((name for name, value in values.items() if not isfinite(value)), "")
-        self.journal.gradient(step, hypot(*values.values()), bad)
-
-    def _read_bad(
-        self, name: str, step: int, time_step: int, found: dict[Quantity, Tensor]
-    ) -> None:
-        """Report the first cause of what is not finite; what follows from it goes unsaid."""
-        caused = self.journal.trouble.get((name, Quantity.INPUT))
-        for quantity, bad in found.items():
-            if quantity is Quantity.OUTPUT and caused is not None and caused.step == step:
-                return
-            for at, sequence in bad.nonzero()[:1].tolist():
-                at_step = None if quantity is Quantity.INITIAL_STATE else time_step + at
-                self.journal.not_finite(NonFinite(step, name, quantity, at_step, sequence + 1))
-                return
-
     def _check_layer(self, name: str, call: Call) -> None:
         self._steps.begin(name, graded=call.graded)
         if found := not_finite(call):
-            self._unread.append(partial(self._read_bad, name, self._steps.now, 1, found))
+            self._unread.append(partial(read_bad, self.journal, name, self._steps.now, 1, found))
         self._look(name, call)
         self._layers[name] = call
 
@@ -317,4 +295,5 @@ class Watch:
         if time_step is None:
             self._ignored.add(name)
         elif isinstance(call.module, CELLS) and (found := not_finite(call)):
-            self._unread.append(partial(self._read_bad, name, self._steps.now, time_step, found))
+            now = self._steps.now
+            self._unread.append(partial(read_bad, self.journal, name, now, time_step, found))

@@ -21,7 +21,7 @@ from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.cells import Cell
 from gradscope.model.stack import Layer, LayerWeights, cell_without_readout
 from gradscope.names import CellName
-from gradscope.watch.journal import Quantity
+from gradscope.watch.journal import Journal, NonFinite, Quantity
 from gradscope.watch.replay import Sample
 
 LAYERS = (nn.RNN, nn.GRU, nn.LSTM)
@@ -137,6 +137,20 @@ def not_finite(call: Call) -> dict[Quantity, Tensor]:
         bad = bad.reshape(-1, 1 if alone else bad.shape[-2])
         found[kind] = bad.any(0, keepdim=True) if kind is Quantity.INITIAL_STATE else bad
     return found
+
+
+def read_bad(
+    journal: Journal, name: str, step: int, time_step: int, found: dict[Quantity, Tensor]
+) -> None:
+    """Report the first cause of what is not finite; what follows from it goes unsaid."""
+    caused = journal.trouble.get((name, Quantity.INPUT))
+    for quantity, bad in found.items():
+        if quantity is Quantity.OUTPUT and caused is not None and caused.step == step:
+            return
+        for at, sequence in bad.nonzero()[:1].tolist():
+            at_step = None if quantity is Quantity.INITIAL_STATE else time_step + at
+            journal.not_finite(NonFinite(step, name, quantity, at_step, sequence + 1))
+            return
 
 
 def layer_titles(name: str, module: Any) -> tuple[str, ...]:
