@@ -37,14 +37,14 @@ test: $(READY)  ## Run the tests (in CI the slow ones too); the last lines say w
 test-all: $(READY)  ## Run the tests, the slow ones too.
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -m 'not benchmark'
 
-test-frameworks: $(FRAMEWORKS_VENV)/.ready  ## Run the tests that need PyTorch, Keras and JAX, in an environment of their own.
-	$(ONE_THREAD) KERAS_BACKEND=torch GRADSCOPE_REQUIRE="torch keras jax" \
+test-frameworks: $(FRAMEWORKS_VENV)/.ready  ## Run the tests that need PyTorch, Keras, JAX or transformers, in an environment of their own.
+	$(ONE_THREAD) KERAS_BACKEND=torch GRADSCOPE_REQUIRE="torch keras jax transformers" \
 	  $(FRAMEWORKS_VENV)/bin/python -m pytest -n 2 -m 'not benchmark' $$(grep -rliE 'torch|keras' tests --include='test_*.py')
 
 $(FRAMEWORKS_VENV)/.ready: pyproject.toml
 	@test -x $(FRAMEWORKS_VENV)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS_VENV)
 	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet '$(TORCH)'
-	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --editable '.[dev,torch,keras,jax]'
+	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --editable '.[dev,torch,keras,jax,transformers]'
 	@touch $@
 
 # Mutants of each kind of file, and the seed; `make fuzz N=1 KINDS=png:36` makes one again.

@@ -29,12 +29,11 @@ class ActivationName(StrEnum):
 
 
 class CellName(StrEnum):
-    """The recurrent cell; a step is code of somebody's own, and is not drawn."""
+    """The recurrent cell."""
 
     ELMAN = "elman"
     GRU = "gru"
     LSTM = "lstm"
-    STEP = "step"
 
 
 class StartName(StrEnum):

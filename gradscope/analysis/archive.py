@@ -77,7 +77,7 @@ class SavedRun(CompactRepr):
 def archive_bytes(analysis: Analysis) -> bytes:
     """Return the analysis's last network and its trajectory as the bytes of an ``.npz``."""
     trajectory, targets = analysis.trajectory, analysis.examined.targets
-    if analysis.settings.cell is CellName.STEP:
+    if analysis.settings.cell is None:
         raise SettingError("a step of your own is code, which is not saved; leave --save out")
     arrays: dict[str, Any] = dict(analysis.params.weights())
     arrays |= {

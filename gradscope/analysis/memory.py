@@ -51,7 +51,7 @@ UNKNOWN_MACHINE = 8 * 2**30
 
 def memory_needed(settings: Settings, n_inputs: int, n_outputs: int) -> int:
     """Return about how many bytes a study takes at its peak."""
-    hidden, width, needs = settings.hidden, n_inputs + n_outputs, NEEDS[settings.cell]
+    hidden, width, needs = settings.hidden, n_inputs + n_outputs, NEEDS[settings.known_cell]
     longest = max(settings.sequences, settings.batch if settings.updates else 1)
     weights = COPIES_OF_WEIGHTS * hidden * (needs.blocks * (hidden + n_inputs) + n_outputs)
     trajectory = settings.steps * longest * (needs.trajectory * hidden + 3 * width)
@@ -73,7 +73,7 @@ def require_memory(settings: Settings, n_inputs: int, n_outputs: int, held_out: 
     its task or data, and the number of sequences that its error is measured on.
     """
     run = min(held_out * settings.steps * settings.hidden, STATES_AT_ONCE)
-    kept = held_out * settings.steps * (n_inputs + n_outputs) + NEEDS[settings.cell].run * run
+    kept = held_out * settings.steps * (n_inputs + n_outputs) + NEEDS[settings.known_cell].run * run
     needed = memory_needed(settings, n_inputs, n_outputs) + BYTES * kept
     limit = machine_memory()
     if needed > limit:

@@ -32,7 +32,7 @@ from gradscope.learning.history import History
 from gradscope.learning.readout import Source
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
-from gradscope.names import CellName, StageName, StartName
+from gradscope.names import StageName, StartName
 
 if TYPE_CHECKING:
     from gradscope.analysis.imported.stack import ImportedStack
@@ -85,7 +85,7 @@ def prepare(
     """
     values = _read_per_unit(asked.as_dict() if isinstance(asked, Settings) else asked)
     weights = values.get("weights")
-    if weights and (CODE.fullmatch(str(weights)) or values.get("cell") == CellName.STEP):
+    if weights and (CODE.fullmatch(str(weights)) or values.get("cell", weights) is None):
         fault = "is Python code, which is run only where it is typed"
         raise SettingError(f"{weights} {fault}, as in gradscope analyze FILE.py:NAME")
     if values.get("load") is not None:

@@ -181,7 +181,7 @@ class Analysis(NotebookResult):
 
     def compact_fields(self) -> dict[str, Any]:
         """Return the network, and the verdict on its last stage."""
-        stepped = self.settings.cell is CellName.STEP
+        stepped = self.settings.cell is None
         return {
             "cell": self.settings.cell,
             **({} if stepped else {"activation": self.settings.activation}),

@@ -45,7 +45,9 @@ class SettingFields:
     """The fields of ``Settings``, which says what they mean together."""
 
     # fmt: off
-    cell: CellName = setting(CellName.ELMAN, NETWORK, MODEL, "The recurrent cell.", common=True)
+    cell: CellName | None = setting(
+        CellName.ELMAN, NETWORK, MODEL, "The recurrent cell.", common=True
+    )
     leak: PerUnit = setting(
         1.0, NETWORK, MODEL, "Leak α = dt/τ of a vanilla RNN.", PART, metavar=PER_UNIT
     )

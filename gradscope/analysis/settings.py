@@ -105,6 +105,13 @@ class Settings(SettingFields):
             )
 
     @property
+    def known_cell(self) -> CellName:
+        """The cell; SettingError of a step of somebody's own, which has none that is known."""
+        if self.cell is None:
+            raise SettingError(f"{self.weights} is a step of your own, not a cell of gradscope's")
+        return self.cell
+
+    @property
     def steps_per(self) -> Mapping[str, float]:
         """Steps per ``second``, if dt is known, and per ``time_constant``, the longest τ."""
         found = {} if self.dt is None else {"second": 1.0 / self.dt}
@@ -123,8 +130,8 @@ class Settings(SettingFields):
     def _against_network(self) -> Iterator[str]:
         """Yield what contradicts the steps, the activation or the cell."""
         gated, wrong = self.cell is not CellName.ELMAN, self._given(OF_VANILLA)
-        if self.cell is CellName.STEP and self.weights is None:
-            yield "--cell is step, which is code of your own; run gradscope analyze FILE.py:NAME"
+        if self.cell is None and self.weights is None:
+            yield "--cell is none, which a step of your own has: gradscope analyze FILE.py:NAME"
         wrong += ["--init identity"] if self.init == "identity" else []
         if self.clip_norm is not None and self.clip_value is not None:
             yield "--clip-norm and --clip-value are both given; choose one"

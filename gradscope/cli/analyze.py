@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gradscope.analysis.settings import IMPORTED_SETTINGS, SETTINGS
-from gradscope.cli.code import is_code, study_code
+from gradscope.analysis.settings import CODE, IMPORTED_SETTINGS, SETTINGS
+from gradscope.cli.code import show_mixers, study_code
 from gradscope.cli.command import Call, takes_place, takes_settings, weights_of
 from gradscope.cli.options import (
     MODEL,
     FailOn,
     FailWhen,
     Figure,
+    FileOrCode,
     Full,
     Given,
     Html,
@@ -56,7 +57,7 @@ REGIMES: dict[FailOn, tuple[Regime, ...]] = {
 @takes_settings()
 def analyze(
     call: Call,
-    file: WeightsFile = None,
+    file: FileOrCode = None,
     load: Load = None,
     png: Figure = None,
     html: Html = None,
@@ -66,19 +67,20 @@ def analyze(
 ) -> None:
     """Analyze a recurrent network, trained here or from a file: whether gradients vanish or
     explode, how far back they reach, and why.
-
-    FILE.py:NAME with --data runs the function NAME in your own Python, and studies the cell, or the
-    pair of a step and its initial state, that it returns.
     """
     prepare_pictures(call.place, png, save, html)
     asked = call.values(load=load, **{**weights_of(file), **call.place.view.needs})
+    from gradscope.analysis.results import Analysis
     from gradscope.report.documents.analysis import analysis_document
     from gradscope.report.documents.rows import profile_rows
     from gradscope.report.terminal.analysis import analysis_page
 
-    analysis = study_code(asked) if is_code(file) else analysis_with_bars(asked)
-    call.place.view.require(analysis)
     place = replace(call.place, full=full)
+    analysis = study_code(asked) if CODE.fullmatch(file or "") else analysis_with_bars(asked)
+    if not isinstance(analysis, Analysis):
+        show_mixers(place, analysis, {"--png": png, "--html": html, "--fail-on": fail_on})
+        return
+    call.place.view.require(analysis)
     show(place, (analysis,), analysis_page, analysis_document, profile_rows)
     finish(place, analysis, "analyze", png, html, save, fail_on)
 

@@ -24,8 +24,7 @@ from gradscope.weights.readers import READABLE
 SEEDS = 5
 LENGTHS = "10,50,100,200"
 ACTIVATIONS_HELP = "Activations to compare (default tanh,sigmoid; for gated cells tanh)."
-DRAWN = [each for each in CellName if each is not CellName.STEP]
-CELLS_HELP = f"Cells to compare: {', '.join(DRAWN)} (default elman)."
+CELLS_HELP = f"Cells to compare: {', '.join(CellName)} (default elman)."
 LENGTHS_HELP = f"Sequence lengths: a list or start:stop:count (default {LENGTHS})."
 FAIL_HELP = "worse: exit with 1 if a file is worse than the first by more than its interval."
 

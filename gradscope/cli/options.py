@@ -13,7 +13,7 @@ import typer
 
 from gradscope.analysis.setting_values import OptionPanel, Setting
 from gradscope.analysis.settings import SETTINGS
-from gradscope.names import CellName, ColumnWidth, Theme
+from gradscope.names import ColumnWidth, Theme
 from gradscope.report.figures.panels import HERO, PANELS, checked_panels
 from gradscope.weights.readers import READABLE
 
@@ -72,7 +72,7 @@ def _setting_option(setting: Setting, envvar: str | None = None) -> Any:
     kind, flag, text = setting.kind, setting.flag, setting.help
     words = isinstance(kind, type) and issubclass(kind, StrEnum)
     if words:
-        text = f"{text.rstrip('.')}: {', '.join(each for each in kind if each != CellName.STEP)}."
+        text = f"{text.rstrip('.')}: {', '.join(kind)}."
     default = setting.default
     if default is not None and default is not False and default != ():
         text = f"{text.rstrip('.')} (default {default})."
@@ -104,6 +104,13 @@ WeightsFile = Annotated[
         metavar="[FILE]",
         show_default=False,
     ),
+]
+CODE_HELP = (
+    f"A network from a file: {READABLE}; or FILE.py:NAME, which runs your Python for a cell "
+    "or step."
+)
+FileOrCode = Annotated[
+    str | None, typer.Argument(help=CODE_HELP, metavar="[FILE]", show_default=False)
 ]
 THREADS_HELP = "BLAS threads (default: from the environment, else 1)."
 Threads = Annotated[int | None, option("--threads", THREADS_HELP, EXECUTION, "N", min=1)]

@@ -96,17 +96,15 @@ def diagnose(
     grown, bound_rate = growth.growth_rate(norms.log_norms), log_bound_of(chain)
     lags = growth.tail_lags(norms.lags.size)
     more: tuple[Reason, ...] = ()
-    rates: Rates
+    rates: Rates = PathRates({}, grown.rate)
     if measured.blocks is not None:
         found = paths(chain, measured.blocks, lags[lags > 0], norms=norms)
         rates = found.rates if len(measured.blocks) > 1 else PathRates({}, found.rates.total)
         more = () if measured.inputs is None else tuple(step_reasons(found, measured.inputs))
-    elif not isinstance(chain, CellChain | ElmanChain):
-        rates = PathRates({}, grown.rate)
-    elif (long_run := measured.long_run) is None:
-        rates = growth.cause_rates(cell_causes(chain, lags[lags > 0], norms=norms))
-    else:
+    if (long_run := measured.long_run) is not None:
         grown, rates = growth.widened(long_run.growth, grown), long_run.causes
+    elif isinstance(chain, CellChain | ElmanChain):
+        rates = growth.cause_rates(cell_causes(chain, lags[lags > 0], norms=norms))
     evidence = Evidence(
         log_norms,
         bound_rate,

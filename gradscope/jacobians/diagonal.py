@@ -34,7 +34,9 @@ class DiagonalChain(Chain):
     ``factors`` is an array or memory map (T,B,S), a_t at ``[t-1]``; or an iterator of blocks
     (t,B,S), newest first and within each, which ``lag_norms`` or ``channel_norms`` reads once and
     to its end, whatever its length. A complex channel counts as its modulus, on which norms,
-    singular values and exponents depend alone.
+    singular values and exponents depend alone. What has one decay for many entries of its state, a
+    head of RetNet, mLSTM or Mamba-2 for its whole matrix, is given once per head, (T,B,heads):
+    norms and map are those of all entries; values, exponents and shares count heads.
 
     Raises ShapeError if a shape does not fit, or, when they are read, a factor is not finite.
     """

@@ -14,6 +14,7 @@ import numpy as np
 from gradscope.arrays import BoolArray, FloatArray, IntArray, quantiles
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, ElmanChain, step_shifts
+from gradscope.jacobians.diagonal import DiagonalChain, channel_norms
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.jacobians.kernels.qr_frame import Frame
 from gradscope.model.elman import has_leak
@@ -113,7 +114,8 @@ def lyapunov_exponents(
     ``warm_up`` is the number of first steps that do not count, in which the vectors turn into the
     Lyapunov directions; a tenth of T by default. Transients of the state itself are the caller's to
     leave out. ``rng`` draws the first vectors; seed 0 by default, so that equal chains give equal
-    exponents. Cost: one GEMM of B·count rows per step and one QR (S,count) per block and sequence.
+    exponents. Cost: one GEMM of B·count rows per step and one QR (S,count) per block and sequence;
+    of a ``DiagonalChain``, whose exponents are the means ⟨log|a_t|⟩ of its channels, one pass.
 
     Raises SettingError if the count is not in 1 … S, or the warm-up not in 0 … T − 1.
     """
@@ -121,11 +123,15 @@ def lyapunov_exponents(
     kept = size if count is None else count
     if not 1 <= kept <= size:
         raise SettingError(f"the count of exponents is {count}; choose 1 to {size}, the state size")
+    if not chain.n_steps:
+        raise SettingError("the factors are an iterator; give an array or a memory map for this")
     discarded = int(WARM_UP_FRACTION * chain.n_steps) if warm_up is None else warm_up
     if not 0 <= discarded < chain.n_steps:
         raise SettingError(f"the warm-up is {warm_up} steps; choose 0 to {chain.n_steps - 1}")
-    frame = Frame(chain, kept, np.random.default_rng(0) if rng is None else rng)
     most = max(1, min(MAX_STEPS, (chain.n_steps - discarded) // (2 * BATCHES[0])))
+    if isinstance(chain, DiagonalChain):
+        return _of_channels(chain, kept, discarded, most)
+    frame = Frame(chain, kept, np.random.default_rng(0) if rng is None else rng)
     for _ in frame.travel(0, discarded, most):
         pass
     frame.doubt[:] = 0.0
@@ -162,6 +168,20 @@ def _spectrum(chain: Chain, frame: Frame, spans: IntArray, logs: FloatArray) -> 
         for each in (exponents, _standard_errors(spans, logs), trusted)
     )
     return LyapunovSpectrum(found, errors, residual, sure, chain.state_size, n_steps, past)
+
+
+def _of_channels(chain: DiagonalChain, count: int, past: int, most: int) -> LyapunovSpectrum:
+    """Return the exponents of a diagonal chain: ⟨log|a_t|⟩ of every channel, largest first."""
+    lags = np.append(np.arange(most, chain.n_steps - past, most), chain.n_steps - past)
+    sums = channel_norms(chain, lags).log_values
+    means, dead = sums[-1] / lags[-1], np.isneginf(sums[-1])
+    logs = np.diff(np.where(dead, 0.0, sums), axis=0, prepend=0.0)
+    errors = _standard_errors(np.diff(lags, prepend=0), logs)
+    order = np.argsort(-means, axis=1, kind="stable")[:, :count]
+    found, about = (np.take_along_axis(each, order, axis=1) for each in (means, errors))
+    residual = np.where(dead.any(axis=1), np.nan, 0.0) if count == means.shape[1] else None
+    sizes = chain.state_size, int(lags[-1]), past
+    return LyapunovSpectrum(found, about, residual, np.ones_like(found, dtype=np.bool_), *sizes)
 
 
 def _standard_errors(spans: IntArray, logs: FloatArray) -> FloatArray:

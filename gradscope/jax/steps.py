@@ -7,12 +7,12 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from gradscope.analysis.imported.steps import study_steps
 from gradscope.analysis.results import Analysis
-from gradscope.analysis.study import study_steps
 from gradscope.arrays import FloatArray
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.step_chain import step_chain
-from gradscope.model.steps import Leaves, Steps, path_name
+from gradscope.model.steps import PROMOTED, Leaves, Steps, path_name
 
 
 def chain(
@@ -119,6 +119,9 @@ class JaxSteps(Steps):
     def flatten(self, nest: Any) -> tuple[list[Any], Any]:
         """Return a tree as NumPy arrays, wide ones of floating-point numbers, and its form."""
         leaves, spec = jax.tree.flatten(nest)
+        kinds = [np.asarray(each).dtype for each in leaves]
+        if any(jnp.issubdtype(kind, jnp.inexact) and kind.itemsize < 8 for kind in kinds):
+            self.changed.add(PROMOTED)
         return [_wide(np.asarray(each)) for each in leaves], spec
 
     def candidates(self, found: Any) -> tuple[Any, ...]:

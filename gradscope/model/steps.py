@@ -18,6 +18,8 @@ from gradscope.errors import SettingError, ShapeError
 Leaves = Sequence[Any]
 """The NumPy arrays of a nest, (B,…) each."""
 
+PROMOTED, NO_DROPOUT = "in float64 (the step's own numbers have fewer bits)", "without dropout"
+
 MAX_COPIES = 2**13
 """Copies of sequences that go through a step at once."""
 
@@ -34,6 +36,9 @@ class Steps(ABC):
     ``gradscope.torch.chain`` does.
     """
 
+    changed: set[str]
+    """What was done to the step to calculate with it: numbers made wide, dropout left out."""
+
     def __init__(
         self,
         step: Callable[..., Any],
@@ -42,7 +47,7 @@ class Steps(ABC):
         readout: Callable[..., Any] | None = None,
         parameters: Mapping[str, FloatArray] | None = None,
     ) -> None:
-        self._step, self.parameters = step, dict(parameters or {})
+        self._step, self.parameters, self.changed = step, dict(parameters or {}), set()
         self._readout: Callable[..., Any] = readout or (lambda state: state)
         leaves, self._spec = self.flatten(initial_state)
         self.entered, self._inputs_spec = self.flatten(inputs)

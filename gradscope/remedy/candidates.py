@@ -80,7 +80,7 @@ def _single(settings: Settings, untrained: Analysis) -> Iterator[Candidate]:
         yield Candidate("orthogonal W", orthogonal, "Saxe et al. (2014), arXiv:1312.6120")
         if not vanilla:
             longer = {"forget_bias": keep, "chrono": None}
-            yield Candidate(f"keep bias {keep:.2g}", longer, dict(KEEPING)[settings.cell])
+            yield Candidate(f"keep bias {keep:.2g}", longer, dict(KEEPING)[settings.known_cell])
             yield Candidate("chrono biases", {"chrono": lag, "forget_bias": None}, CHRONO)
         elif settings.weights is None:
             tanh = {"activation": ActivationName.TANH, "center_bias": False}

@@ -14,7 +14,6 @@ from typing import Any
 
 from gradscope.analysis.results import Analysis, Comparison
 from gradscope.analysis.settings import CODE
-from gradscope.names import CellName
 from gradscope.remedy.trial import Trial
 from gradscope.report.documents.page import (
     analysis_numbers,
@@ -103,7 +102,7 @@ def analysis_html(
         if panel.shown(analysis):
             figures[name] = _figure(name, panel.title(analysis), panel.reading(analysis))
     typed = settings.with_changes({"spectrum": False}) if command == "spectrum" else settings
-    made_in_python = settings.cell is CellName.STEP and not CODE.fullmatch(settings.weights or "")
+    made_in_python = settings.cell is None and not CODE.fullmatch(settings.weights or "")
     again = (
         f"<p>{PYTHON if made_in_python else 'This command reproduces every number:'}</p>\n"
         f"<pre><code>{escape(command_line(typed, command))}</code></pre>\n"

@@ -46,7 +46,7 @@ def comparison_cells(
     if settings.weights is not None:
         remedy = "compare it with others from files: gradscope compare FILE FILE"
         raise SettingError(f"the network in {settings.weights} is given, not drawn; {remedy}")
-    kinds, activations = tuple(kinds or (settings.cell,)), tuple(activations)
+    kinds, activations = tuple(kinds or (settings.known_cell,)), tuple(activations)
     axes = {"cell": kinds, "activation": activations, "steps": tuple(steps)}
     shared = {name: value for name, value in settings.as_dict().items() if name not in axes}
     grid = Grid(shared, axes, seeds)

@@ -17,7 +17,7 @@ from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.step_chain import step_chain
-from gradscope.model.steps import Leaves, Steps, path_name
+from gradscope.model.steps import NO_DROPOUT, PROMOTED, Leaves, Steps, path_name
 
 Step = Callable[[Any, Any], Any]
 
@@ -48,12 +48,12 @@ def chain(step: Step, initial_state: Any, inputs: Any, *, dense: bool | None = N
 
 class Wide(TorchFunctionMode):
     """Calculates with 64 bits whatever weights a step brings along, those in ``place`` of others by
-    the ``id`` of these, and without dropout; ``drops`` says that there was some.
+    the ``id`` of these, and without dropout.
     """
 
-    def __init__(self, place: Mapping[int, Tensor]) -> None:
+    def __init__(self, place: Mapping[int, Tensor], changed: set[str]) -> None:
         super().__init__()
-        self._place, self.drops = place, False
+        self._place, self._changed = place, changed
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -61,11 +61,14 @@ class Wide(TorchFunctionMode):
         """Call a function of PyTorch on wide numbers, to a wide result."""
         del types
         if func in DROPPING:
-            self.drops = True
+            self._changed.add(NO_DROPOUT)
             return args[0]
         given = pytree.tree_map_only(
             Tensor, lambda each: self._place.get(id(each), each), (args, kwargs or {})
         )
+        tensors = (each for each in pytree.tree_leaves(given) if isinstance(each, Tensor))
+        if any(each.dtype in WIDE for each in tensors):
+            self._changed.add(PROMOTED)
         args, kwargs = widened(given)
         return widened(func(*args, **kwargs))
 
@@ -91,10 +94,11 @@ class TorchSteps(Steps):
         of = (parameters or {}).items()
         wide = {name: widened(each.detach()).clone().requires_grad_() for name, each in of}
         self._wide = list(wide.values())
-        self.drops = False
         self._place = {id(each): wide[name] for name, each in of}
         values = {name: each.numpy(force=True) for name, each in wide.items()}
         super().__init__(step, initial_state, inputs, readout, values)
+        if any(each.dtype in WIDE for _, each in of):
+            self.changed.add(PROMOTED)
 
     def names(self) -> list[str]:
         """Return the name of each tensor of a state, as its nest has it."""
@@ -125,7 +129,7 @@ class TorchSteps(Steps):
         return [each.numpy(force=True) for each in found]
 
     def _read(self, state: Sequence[Tensor]) -> Tensor:
-        with Wide(self._place):
+        with Wide(self._place, self.changed):
             shown: Tensor = self._readout(pytree.tree_unflatten(state, self._spec))
         return shown.reshape(len(shown), -1)
 
@@ -187,9 +191,8 @@ class TorchSteps(Steps):
 
     def _call(self, state: Sequence[Tensor], given: Leaves) -> list[Tensor]:
         x = pytree.tree_unflatten(self._tensors(given), self._inputs_spec)
-        with Wide(self._place) as wide:
+        with Wide(self._place, self.changed):
             found = self._step(pytree.tree_unflatten(state, self._spec), x)
-        self.drops |= wide.drops
         return self.next_state(found, state)
 
 

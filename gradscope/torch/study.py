@@ -1,15 +1,27 @@
 """The analysis of any recurrence in PyTorch: a step function, or a cell as a module."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, overload
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from gradscope.analysis.imported.steps import study_steps
 from gradscope.analysis.results import Analysis
-from gradscope.analysis.study import study_steps
+from gradscope.model.cells import Cell
+from gradscope.torch.mixers import MixerStudy, mixers_of, study_mixers
+from gradscope.torch.reading import CELLS, cell_of
 from gradscope.torch.steps import Step, TorchSteps, Wide
+
+
+@overload
+def study(step: Step | nn.Module, initial_state: Any, inputs: Any, **more: Any) -> Analysis: ...
+
+
+@overload
+def study(step: nn.Module, initial_state: Any, **more: Any) -> Any: ...
 
 
 def study(
@@ -22,13 +34,15 @@ def study(
     parameters: nn.Module | Mapping[str, Tensor] | None = None,
     dense: bool | None = None,
     **settings: Any,
-) -> Analysis:
+) -> Analysis | MixerStudy:
     """Return what ``analyze`` finds of a network, of any recurrence: profile, growth rate, paths
-    between the parts of its state, verdict; with ``map``, ``spectrum`` or ``shares`` also these.
+    between the parts of its state (of a cell of PyTorch's own its causes), verdict; with ``map``,
+    ``spectrum`` or ``shares`` also these.
 
     ``step``, ``initial_state``, ``inputs`` and ``dense`` are those of ``chain``, with its errors. A
     module is called as PyTorch's cells are, ``module(x, state)``, and may be given with its inputs
-    alone: it starts from zeros then, in the nest of what ``module(x)`` returns.
+    alone: it starts from zeros then, in the nest of what ``module(x)`` returns. Of a model with
+    state-space layers of transformers, given so, each layer is studied: see ``study_mixers``.
 
     ``readout(state)`` returns (B,O); with ``targets`` (T,B,O), NaN where there is none, or classes
     (T,B), negative for none, the error is the mean square or the cross-entropy. ``parameters``, of
@@ -38,7 +52,12 @@ def study(
     """
     name, call = getattr(step, "__name__", type(step).__name__), step
     if inputs is None:
-        inputs, initial_state = initial_state, _zeros(step, initial_state)
+        inputs, initial_state = initial_state, None
+        if isinstance(step, nn.Module) and mixers_of(step):
+            return study_mixers(step, inputs, **settings)
+    inputs = pytree.tree_map_only(np.ndarray, torch.from_numpy, inputs)
+    if initial_state is None:
+        initial_state = _zeros(step, inputs)
     if isinstance(step, nn.Module):
         parameters = step if parameters is None else parameters
         call = _turned(step)
@@ -46,7 +65,15 @@ def study(
     steps = TorchSteps(call, initial_state, inputs, readout, dict(named or {}))
     wanted = targets.numpy(force=True) if isinstance(targets, Tensor) else targets
     of = {"weights": f"gradscope.torch.study({name})", **settings}
-    return study_steps(steps, wanted, dense=dense, **of)
+    return study_steps(steps, wanted, known=_known(step), dense=dense, **of)
+
+
+def _known(step: Any) -> Cell | None:
+    """Return a cell of PyTorch's own as ours, whose causes are known; None for others."""
+    if type(step) not in CELLS:
+        return None
+    names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if step.bias else ()))
+    return cell_of(step, [getattr(step, name) for name in names])
 
 
 def _turned(module: nn.Module) -> Step:
@@ -56,7 +83,7 @@ def _turned(module: nn.Module) -> Step:
 
 def _zeros(step: Any, inputs: Any) -> Any:
     """Return a state of zeros in the nest of what a module makes of its inputs alone."""
-    with torch.no_grad(), Wide({}):
+    with torch.no_grad(), Wide({}, set()):
         found = step(pytree.tree_map(lambda each: each[0], inputs))
     if isinstance(found, tuple) and len(found) == 2 and not isinstance(found[1], Tensor):
         found = found[1]  # An output and a nest of states.

@@ -1,11 +1,12 @@
 """The rows of chains beyond the built-in cells: diagonal ones, and rows carried through a step."""
 
 from collections.abc import Iterator
+from itertools import chain as chained
 
 import numpy as np
 
 from gradscope.jacobians.chain import Chain, DenseChain
-from gradscope.jacobians.diagonal import DiagonalChain
+from gradscope.jacobians.diagonal import DiagonalChain, channel_norms
 from gradscope.jacobians.lag_norms import lag_norms
 from tests.benchmarks.measure import Row, Side, compare
 
@@ -16,6 +17,7 @@ STEPPED = 60
 def rows() -> Iterator[Row]:
     """Yield the rows."""
     yield diagonal_against_its_floor()
+    yield blocks_against_their_floor()
     yield diagonal_against_dense()
     for hidden, floor in ((32, 0.5), (128, 1.5), (256, 1.5)):
         yield rows_against_jacobians(hidden, floor)
@@ -40,6 +42,25 @@ def diagonal_against_its_floor() -> Row:
     name = "diagonal, 4096 channels, T = 10,000, vs one product and one max"
     ours = Side(lambda: lag_norms(DiagonalChain(factors)))
     return compare(name, 0.25, ours, Side(floor))
+
+
+def blocks_against_their_floor() -> Row:
+    """24,576 channels over 100,000 lags from blocks, against one multiplication and one maximum."""
+    channels, block_steps, n_blocks = 24_576, 50, 2000
+    block = gates(block_steps, channels)
+
+    def ours() -> None:
+        channel_norms(DiagonalChain(block for _ in range(n_blocks)), [block_steps * n_blocks])
+
+    def floor() -> None:
+        product = np.ones(channels)
+        for step in chained.from_iterable([block[:, 0]] * 100):
+            np.multiply(product, step, out=product)
+            product.max()
+
+    name = "diagonal, 24,576 channels, T = 100,000, blocks, vs one product and one max"
+    reference = Side(floor, 100 / n_blocks)
+    return compare(name, 0.15, Side(ours), reference, note="reference: a 20th", repeats=1)
 
 
 def diagonal_against_dense() -> Row:

@@ -18,9 +18,12 @@ from beside import GAIN
 
 open("ran", "w").close()
 
+class Mine(torch.nn.LSTMCell):
+    pass
+
 def cell():
     torch.manual_seed(0)
-    return torch.nn.LSTMCell(2, 4)
+    return Mine(2, 4)
 
 def pair():
     weights = GAIN * torch.eye(3)
@@ -131,3 +134,34 @@ def test_a_document_of_code_does_not_run_it_again(call: Call, tmp_path: Path) ->
     assert done.returncode == 2
     assert "gradscope analyze" in done.stderr
     assert not (tmp_path / "ran").exists()
+
+
+MODEL = """
+import transformers
+
+def make():
+    small = {"vocab_size": 17, "hidden_size": 8, "state_size": 4, "num_hidden_layers": 2}
+    return transformers.MambaModel(transformers.MambaConfig(**small))
+"""
+
+
+@pytest.mark.torch
+def test_a_model_with_state_space_layers_is_studied_layer_by_layer(
+    call: Call, tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers", reason="transformers has the models to study")
+    (tmp_path / "model.py").write_text(MODEL)
+    np.save(tmp_path / "ids.npy", np.random.default_rng(0).integers(0, 17, (12, 2)))
+    asked = ("analyze", "model.py:make", "--data", "ids.npy", "--required-lag", "9")
+
+    page, done, table = (call(*asked, "--format", each) for each in ("table", "json", "csv"))
+
+    assert page.returncode == 0, page.stderr
+    assert "layers.0.mixer" in page.stdout
+    assert max(map(len, page.stdout.splitlines())) <= 80
+    document = json.loads(done.stdout)
+    assert document["required_lag"] == 9
+    assert [each["layer"] for each in document["layers"]] == ["layers.0.mixer", "layers.1.mixer"]
+    assert len(table.stdout.splitlines()) == 3
+    refused = call(*asked, "--png", "p.png")
+    assert (refused.returncode, "--png" in refused.stderr) == (2, True)

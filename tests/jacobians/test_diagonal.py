@@ -1,6 +1,9 @@
 """Diagonal chains against dense ones, cumulative logarithms, mpmath and closed forms."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import mpmath  # type: ignore[import-untyped]
 import numpy as np
@@ -10,6 +13,7 @@ from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError, ShapeError
 from gradscope.jacobians.chain import DenseChain
 from gradscope.jacobians.diagonal import DiagonalChain, channel_norms
+from gradscope.jacobians.kernels.leading_directions import leading_directions
 from gradscope.jacobians.lag_map import lag_map
 from gradscope.jacobians.lag_norms import lag_norms
 from gradscope.jacobians.lyapunov import lyapunov_exponents
@@ -103,9 +107,69 @@ def test_map_values_and_exponents_are_those_of_the_dense_chain(kind: str) -> Non
 
     np.testing.assert_allclose(maps[0], maps[1], rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(values[0], values[1], rtol=1e-9, atol=1e-9)
-    if kind == "gates":
-        found = [lyapunov_exponents(each).exponents for each in (thin, dense)]
-        np.testing.assert_allclose(found[0], found[1], atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("warm_up", [0, 13])
+def test_exponents_are_the_means_of_the_logarithms_of_the_channels(kind: str, warm_up: int) -> None:
+    factors = gates(kind)
+    with np.errstate(divide="ignore"):
+        wanted = -np.sort(-np.log(np.abs(factors[warm_up:])).mean(axis=0), axis=1)
+
+    found = lyapunov_exponents(DiagonalChain(factors), warm_up=warm_up)
+    some = lyapunov_exponents(DiagonalChain(factors), warm_up=warm_up, count=3)
+
+    np.testing.assert_allclose(found.exponents, wanted, rtol=1e-12, atol=1e-14)
+    np.testing.assert_array_equal(some.exponents, found.exponents[:, :3])
+    assert found.trusted.all()
+    assert (found.warm_up, found.n_steps) == (warm_up, 150 - warm_up)
+    assert some.sum_rule_residual is None
+    dead = np.isneginf(wanted).any(axis=1)
+    np.testing.assert_array_equal(found.sum_rule_residual, np.where(dead, np.nan, 0.0))
+
+
+def test_exponents_and_their_errors_are_those_of_the_dense_chain() -> None:
+    # In channels far enough apart the dense frame has turned into them after the warm-up.
+    factors = gates("gates", (400, 2, 4)) * 0.5 ** np.arange(4)
+    thin, dense = (
+        lyapunov_exponents(each, warm_up=100)
+        for each in (DiagonalChain(factors), DenseChain(factors[..., None] * np.eye(4)))
+    )
+
+    np.testing.assert_allclose(thin.exponents, dense.exponents, atol=1e-12)
+    # Batches that are cut at other steps estimate the error a little differently.
+    np.testing.assert_allclose(thin.standard_errors, dense.standard_errors, rtol=0.6)
+
+
+def test_the_leading_direction_is_the_channel_that_holds_most() -> None:
+    factors, lags = gates("signed", (40, 2, 5)), np.array([1, 7, 40])
+    dense = DenseChain(factors[..., None] * np.eye(5))
+
+    found, logs = leading_directions(DiagonalChain(factors), lags)
+    wanted, wanted_logs = leading_directions(dense, lags)
+
+    np.testing.assert_allclose(found, np.abs(wanted), atol=1e-7)
+    np.testing.assert_allclose(logs, wanted_logs, rtol=1e-12, atol=1e-12)
+
+
+def test_a_decay_for_a_whole_matrix_is_given_once() -> None:
+    heads = gates("gates", (60, 2, 3))
+    once, repeated = (DiagonalChain(each) for each in (heads, heads.repeat(16, axis=2)))
+
+    for measure in (lag_norms, lag_map):
+        found, wanted = measure(once).log_norms, measure(repeated).log_norms
+        np.testing.assert_allclose(found, wanted, rtol=1e-14)
+    of_heads, of_all = (channel_norms(each, [9, 60]).share_above(0.5) for each in (once, repeated))
+    np.testing.assert_allclose(of_heads, of_all)
+
+
+def test_singular_values_come_in_the_order_of_the_lags() -> None:
+    factors, lags = gates("zeros", (50, 2, 5)), [30, 2, 30]
+    wanted = -np.sort(-summed(factors)[np.array(lags) - 1], axis=-1)
+
+    found = singular_values(DiagonalChain(factors), lags)
+
+    np.testing.assert_allclose(found.log_values, wanted, rtol=1e-13, atol=1e-13)
 
 
 def test_ten_thousand_lags_agree_with_fifty_digits() -> None:
@@ -161,3 +225,31 @@ def test_factors_that_are_not_finite_and_blocks_that_do_not_fit_are_refused(bad:
         channel_norms(DiagonalChain(iter([np.ones((4, 1, 3))])), [5])
     with pytest.raises(SettingError, match="iterator"):
         DiagonalChain(iter([np.ones((4, 1, 3))])).jacobian(1)
+    with pytest.raises(SettingError, match="iterator"):
+        lyapunov_exponents(DiagonalChain(iter([np.ones((4, 1, 3))])))
+
+
+LONG = """
+import numpy as np
+from gradscope.jacobians.diagonal import DiagonalChain, channel_norms
+
+rates = np.geomspace(0.5, 0.999999, 24_576)
+block = np.broadcast_to(rates, (50, 1, rates.size)).copy()
+found = channel_norms(DiagonalChain(block for _ in range(2000)), [1000, 100_000])
+wanted = found.lags[:, None, None] * np.log(rates)
+print(np.abs(found.log_values / wanted - 1.0).max())
+print(np.abs(found.half_lives * np.log(1.0 / rates) / np.log(2.0) - 1.0).max())
+lines = open("/proc/self/status").read().split("\\n")
+print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak memory")
+def test_a_hundred_thousand_steps_of_mamba_s_channels_fit_into_300_mb() -> None:
+    done = subprocess.run([sys.executable, "-c", LONG], capture_output=True, text=True, check=True)
+    of_logs, of_half_lives, peak = map(float, done.stdout.split())
+
+    assert of_logs < 1e-10
+    assert of_half_lives < 1e-10
+    assert peak * 1024 < 300e6

@@ -1,5 +1,6 @@
 """The analysis of a step of somebody's own, against autograd and against that of a known cell."""
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from gradscope.diagnosis.growth import terms_of  # noqa: E402
 from gradscope.diagnosis.reasons import ReasonCode  # noqa: E402
 from gradscope.errors import GradscopeError, SettingError, ShapeError  # noqa: E402
 from gradscope.jacobians.lag_norms import lag_norms  # noqa: E402
+from gradscope.model.steps import NO_DROPOUT, PROMOTED  # noqa: E402
 from gradscope.names import Regime  # noqa: E402
 from gradscope.report.documents.analysis import analysis_document  # noqa: E402
 from gradscope.report.figures.analysis import analysis_picture  # noqa: E402
@@ -35,6 +37,17 @@ def given(seed: int = 1) -> tuple[Any, Any, Any]:
     return torch.randn(STEPS, SEQUENCES, INPUTS).double(), readout, targets
 
 
+class Wrapped(torch.nn.Module):  # type: ignore[misc,name-defined]
+    """A cell of somebody's own, of which nothing is known."""
+
+    def __init__(self, cell: Any) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x: Any, state: Any = None) -> Any:
+        return self.cell(x, state)
+
+
 def studied(cell: Any, **more: Any) -> Analysis:
     inputs, readout, targets = given()
     zero = torch.zeros(SEQUENCES, HIDDEN).double()
@@ -47,7 +60,7 @@ def loss_and_states(cell: Any) -> tuple[Any, list[Any]]:
     """The error as a person would write it, and every h_t."""
     inputs, readout, targets = given()
     h = c = torch.zeros(SEQUENCES, HIDDEN).double()
-    loss, states = 0.0, []
+    loss, states = torch.zeros(()).double(), []
     for x, wanted in zip(inputs, targets, strict=True):
         h, c = cell(x, (h, c))
         h.retain_grad()
@@ -92,7 +105,7 @@ def test_adjoints_by_step_are_those_of_autograd() -> None:
     cell = torch.nn.RNNCell(INPUTS, HIDDEN).double()
     inputs, readout, targets = given()
     h = torch.zeros(SEQUENCES, HIDDEN).double()
-    loss, states = 0.0, []
+    loss, states = torch.zeros(()).double(), []
     for x, wanted in zip(inputs, targets, strict=True):
         h = cell(x, h)
         h.retain_grad()
@@ -144,13 +157,47 @@ def test_rows_carried_through_the_step_find_the_same(dense: bool) -> None:
         assert terms_of(found.last.causes)[name] == pytest.approx(each, abs=1e-7)
 
 
+@pytest.mark.parametrize("kind", ["RNNCell", "GRUCell", "LSTMCell"])
+def test_a_cell_of_torch_has_the_causes_of_ours_and_the_norms_of_its_step(kind: str) -> None:
+    inputs, *_ = given()
+    torch.manual_seed(0)
+    cell = getattr(torch.nn, kind)(INPUTS, HIDDEN)
+
+    known, stepped = gt.study(cell, inputs), gt.study(Wrapped(cell), inputs)
+
+    np.testing.assert_allclose(
+        known.last.profile.log_norms, stepped.last.profile.log_norms, rtol=0, atol=1e-9
+    )
+    terms = terms_of(known.last.causes)
+    assert set(terms) == {each.name for each in fields(type(known.last.causes))} - {"total"}
+    assert sum(rate or 0.0 for rate in terms.values()) == pytest.approx(
+        stepped.last.growth.rate, abs=1e-7
+    )
+    assert np.isfinite(known.last.profile.log_bound).all()
+    assert np.isnan(stepped.last.profile.log_bound).all()
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_what_is_done_to_a_step_is_said(wide: bool) -> None:
+    inputs, *_ = given()
+    cell = torch.nn.GRUCell(INPUTS, HIDDEN).to(torch.float64 if wide else torch.float32)
+    dropping = torch.nn.Dropout(0.5)
+
+    plain = gt.study(cell, inputs).task_info.description
+    said = gt.study(lambda h, x: cell(dropping(x), h), torch.zeros(SEQUENCES, HIDDEN), inputs)
+
+    assert (PROMOTED in plain) is not wide
+    assert NO_DROPOUT in said.task_info.description
+    assert NO_DROPOUT not in plain
+
+
 def test_a_cell_alone_starts_from_zeros_and_names_the_parts_of_its_state() -> None:
     inputs, *_ = given()
     cell = lstm()
 
-    alone = gt.study(cell, inputs)
+    alone = gt.study(Wrapped(cell), inputs)
 
-    bare = gt.study(cell, (torch.zeros(SEQUENCES, HIDDEN),) * 2, inputs)
+    bare = gt.study(Wrapped(cell), (torch.zeros(SEQUENCES, HIDDEN),) * 2, inputs)
     np.testing.assert_array_equal(alone.last.profile.log_norms, bare.last.profile.log_norms)
     assert set(terms_of(alone.last.causes)) == {f"s[{a}] → s[{b}]" for a in (0, 1) for b in (0, 1)}
     total = sum(rate or 0.0 for rate in terms_of(alone.last.causes).values())
@@ -174,7 +221,7 @@ def test_a_state_by_name_keeps_integers_apart() -> None:
 
 
 def test_every_view_of_it_can_be_drawn_and_says_nothing_of_slopes() -> None:
-    found = studied(lstm(), required_lag=10, map=True, spectrum=True, shares=True)
+    found = studied(Wrapped(lstm()), required_lag=10, map=True, spectrum=True, shares=True)
 
     document = analysis_document(found)
     page = analysis_html(found)
@@ -182,7 +229,7 @@ def test_every_view_of_it_can_be_drawn_and_says_nothing_of_slopes() -> None:
     (stage,) = document["stages"]
     assert stage["write_level"] is None
     assert stage["slopes"]["ceiling"] is None
-    assert "gradscope.torch.study(LSTMCell)" in page
+    assert "gradscope.torch.study(Wrapped)" in page
     assert "--cell" not in page
     assert "tanh" not in repr(found)
     assert found._repr_html_()
@@ -195,7 +242,7 @@ def test_classes_have_the_cross_entropy_of_torch() -> None:
     cell = torch.nn.GRUCell(INPUTS, HIDDEN).double()
     wanted = torch.randint(0, OUTPUTS, (STEPS, SEQUENCES))
     wanted[:4] = -100
-    h, loss = torch.zeros(SEQUENCES, HIDDEN).double(), 0.0
+    h, loss = torch.zeros(SEQUENCES, HIDDEN).double(), torch.zeros(()).double()
     for x, each in zip(inputs, wanted, strict=True):
         h = cell(x, h)
         if each[0] >= 0:

@@ -6,6 +6,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.diagonal import DiagonalChain, channel_norms
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.jacobians.kernels.rank_adaptive import RankAdaptiveProduct
 from gradscope.progress import tracked
@@ -20,8 +21,13 @@ def leading_directions(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the leading right singular vectors v (K,B,S) of P_ℓ, unit vectors at h_{T−ℓ}, and log
     ‖P_ℓ v‖ (K,B) in nats, at ``lags`` (K,), ascending in 1 … T. Rows below the part ``dropped`` of
-    ‖R‖ are dropped. For an exactly zero product v is any and the logarithm −inf.
+    ‖R‖ are dropped. For an exactly zero product v is any and the logarithm −inf. Of a diagonal
+    chain v is the channel that holds most.
     """
+    if isinstance(chain, DiagonalChain):
+        logs = channel_norms(chain, lags).log_values
+        largest = np.arange(logs.shape[-1]) == logs.argmax(axis=-1)[..., None]
+        return largest.astype(np.float64), logs.max(axis=-1)
     many = chain.n_sequences
     product = RankAdaptiveProduct(chain, np.full(many, chain.n_steps), np.arange(many), dropped)
     directions = np.empty((lags.size, many, chain.state_size))

@@ -150,7 +150,7 @@ def _network(analysis: Analysis) -> Document:
     return {
         "network": {
             **named(settings, "layer", "readout", "embedding", file="weights", inputs="data"),
-            "kind": str(settings.cell),
+            "kind": str(settings.cell or "step"),
             "input_size": inputs,
             "hidden_size": hidden,
             "state_size": analysis.params.state_size,

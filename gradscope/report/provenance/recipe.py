@@ -49,7 +49,7 @@ def command_line(
     words = ["gradscope", *command.split()]
     defaults: Mapping[str, Any] = Settings().as_dict()
     given = settings.as_dict()
-    if settings.cell is CellName.STEP:
+    if settings.cell is None:
         if not CODE.fullmatch(code := str(settings.weights)):
             return code  # A call in Python.
         words.append(code)
@@ -187,8 +187,12 @@ def command_words(document: Mapping[str, Any]) -> str:
 
 
 def in_full(document: Mapping[str, Any]) -> str:
-    """Return the command of a trial or forecast with all its flags; empty for other documents."""
+    """Return the command of a trial or forecast with all its flags, and of what comes of code of a
+    person's own; empty for other documents.
+    """
     try:
+        if document["settings"].get("cell", "") is None:
+            return command_line(Settings.from_dict(document["settings"]))
         command, *options = (made_by := document["made_by"])
         if made_by[command] not in REPEATED:
             return ""

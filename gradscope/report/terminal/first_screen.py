@@ -14,7 +14,7 @@ from gradscope.analysis.results import Analysis
 from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.reasons import ReasonCode
-from gradscope.names import CellName, Regime, StartName
+from gradscope.names import Regime, StartName
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.plot import profile_plot
@@ -119,7 +119,7 @@ def _things_to_do(analysis: Analysis, screen: Screen) -> list[list[Text]]:
     rows: list[tuple[str, str | None, str]] = []
     verdict = analysis.last.verdict
     helps = analysis.remedies or verdict.regime in (Regime.VANISHING, Regime.EXPLODING)
-    helps = helps and settings.cell is not CellName.STEP  # Code of somebody's own is not trained.
+    helps = helps and settings.cell is not None  # Code of somebody's own is not trained.
     if helps and analysis.last.error is not None:
         start = settings.start if settings.weights is None else settings.start or StartName.SCRATCH
         trained = {"load": None, "updates": settings.updates or Settings().updates, "start": start}

@@ -52,7 +52,7 @@ def model_name(settings: Settings) -> str:
             notes.append("state before φ")
         leaky = "leaky " if settings.leak != 1.0 else ""
         return leaky + name + (f" ({', '.join(notes)})" if notes else "")
-    if settings.cell is CellName.STEP:
+    if settings.cell is None:
         return "a step of your own"
     name = settings.cell.upper()
     return name if settings.activation is ActivationName.TANH else f"{settings.activation} {name}"

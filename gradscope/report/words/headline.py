@@ -13,7 +13,7 @@ from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.remedies import large_input_weights
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History, Stop
-from gradscope.names import CellName, Regime, StageName
+from gradscope.names import Regime, StageName
 from gradscope.report.documents.rows import file_of, median_reach, middle
 from gradscope.report.words.cells import CAUSE_LABELS, clock_note, model_name, short_name
 from gradscope.report.words.numbers import count, fraction, level, number, pace, steps
@@ -205,7 +205,7 @@ def describe(settings: Settings, analysis: Analysis) -> str:
         origin = f"loaded from {settings.load}"
     out = f"{outputs} out" if outputs else "no readout"
     slow = clock_note(settings.dt, settings.tau)
-    stepped = settings.cell is CellName.STEP
+    stepped = settings.cell is None
     state = f"state of {hidden}" if stepped else f"{hidden} hidden"
     seed = "" if stepped else f"; seed {settings.seed}"
     return (

@@ -33,9 +33,11 @@ from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.parameter_profile import ParameterProfile
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import error_per_step
+from gradscope.model.cells import Cell
 from gradscope.model.step_cell import StepCell, StepTrajectory
 from gradscope.model.steps import Steps
-from gradscope.names import CellName, ErrorName, StageName
+from gradscope.model.trajectory import unroll
+from gradscope.names import ErrorName, StageName
 
 NONE = np.empty(0)
 NO_SLOPES = SlopeSummary(NONE, NONE, NONE, np.nan, np.empty((0, SLOPE_EDGES.size - 1)))
@@ -44,17 +46,23 @@ NO_WRITING = Writing(np.nan, {}, ())
 
 
 def study_steps(
-    steps: Steps, targets: Any = None, *, dense: bool | None = None, **asked: Any
+    steps: Steps,
+    targets: Any = None,
+    *,
+    known: Cell | None = None,
+    dense: bool | None = None,
+    **asked: Any,
 ) -> Analysis:
     """Return the analysis of steps; ``asked`` has settings, of which ``weights`` is what they are
-    called. See ``gradscope.torch.study``.
+    called; a cell that is ``known`` to be the same has causes and a bound. See
+    ``gradscope.torch.study``.
     """
     trajectory, params = StepTrajectory.along(steps, dense), StepCell.of(steps)
     n_steps, n_sequences, size = steps.states[1:].shape
     wanted = _targets(targets, steps)
     of_error = {} if targets is None else {"readout": "readout", "targets": "targets"}
     named = {
-        "cell": CellName.STEP,
+        "cell": None,
         "updates": 0,
         "data": "inputs",
         "hidden": size,
@@ -73,9 +81,11 @@ def study_steps(
     error = baseline = gradient = None
     if targets is not None:
         error, baseline = error_per_step(steps.shown[1:], wanted), baseline_of(wanted, steps.inputs)
-    described = f"inputs of shape {steps.inputs.shape}"
+    described = ", ".join((f"inputs of shape {steps.inputs.shape}", *sorted(steps.changed)))
     problem = TaskInfo(described, wanted.error, settings.required_lag, baseline, None)
     chain = cell_chain(params, trajectory)
+    if known is not None:
+        chain = cell_chain(known, unroll(known, steps.inputs, steps.states[0]))
     measures = NetworkMeasures(blocks=steps.blocks, inputs=steps.inputs)
     diagnosis = diagnose(
         chain,
