@@ -92,7 +92,9 @@ class CellSequences:
         custom, owner = isinstance(module, CustomStep), getattr(module, "owner", module)
         within = {*owner.modules()} - {owner} if custom and not module.sure else set()
         inner = (each.module for each in self._sequences.values() if each.n_steps > 1)
-        if (custom and n_steps < 2) or any(getattr(each, "owner", each) in within for each in inner):
+        if (custom and n_steps < 2) or any(
+            getattr(each, "owner", each) in within for each in inner
+        ):
             return
         size = sum(each[0].numel() for each in pytree.tree_leaves(sequence.returned))
         # Another step's is assumed to cost as much as four of a Cell.

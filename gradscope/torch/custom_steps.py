@@ -19,7 +19,7 @@ from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.step_chain import step_chain
 from gradscope.torch import reading
 from gradscope.torch.reading import Call
-from gradscope.torch.steps import TorchSteps, widened
+from gradscope.torch.steps import NO_DROPOUT, TorchSteps, widened
 from gradscope.watch.replay import Sample, Snapshot
 
 
@@ -81,8 +81,9 @@ def step_sample(now: int, title: str, step: Any, inputs: Any, states: Any, at: i
         theirs = [each[: sound + 1].numpy(force=True) for each in leaves]
         gaps = [np.abs(a - b).max() for a, b in zip(steps.leaves, theirs, strict=True)]
         apart = float(max(gaps) / (max(np.abs(each).max() for each in theirs) or 1.0))
-        deviation = apart if sample.outputs and not steps.drops else None
-        return [Snapshot(now, title, count, found, bad, deviation, 0.0, steps.drops)]
+        left_out = NO_DROPOUT in steps.changed
+        deviation = apart if sample.outputs and not left_out else None
+        return [Snapshot(now, title, count, found, bad, deviation, 0.0, left_out)]
 
     sequences = tuple(pytree.tree_leaves(inputs)[0].swapaxes(0, 1).numpy(force=True))
     return Sample(now, (title,), (), sequences, (), sequences, measure=measure)

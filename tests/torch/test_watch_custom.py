@@ -115,3 +115,321 @@ def test_a_cell_of_ones_own_is_found_by_its_call_and_measured_as_by_jacrev(make:
     assert (snapshot.title, snapshot.n_sequences, journal.failures) == ("cell", 2, [])
     assert present(snapshot.deviation) < 1e-12
     np.testing.assert_allclose(norms(snapshot), profile(wanted), rtol=0, atol=1e-10)
+
+
+def test_a_normed_cell_within_a_module_is_refused_and_the_module_is_watched() -> None:
+    torch.manual_seed(2)
+    lines = list[str]()
+    journal = train(Loop(NormedLSTM()), log=lines.append)
+
+    assert [(each.title, each.refusal) for each in journal.refused] == [
+        ("cell.cell", Refusal.STATE_REPLACED)
+    ]
+    assert {each.title for each in journal.snapshots} == {"cell"}
+    assert "watch a module or a step() around both" in lines[0]
+
+
+def test_of_modules_within_one_another_the_innermost_is_watched() -> None:
+    class Outer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = torch.nn.GRUCell(D, H, dtype=torch.float64)
+
+        def forward(self, x: Any, h: Any) -> Any:
+            return self.inner(x, h)
+
+    net = Loop(Outer())
+    assert {each.title for each in train(net, steps=3, every=1).snapshots} == {"cell.inner"}
+    assert {each.title for each in train(net, cells=[Outer]).snapshots} == {"cell", "cell.inner"}
+
+
+def test_a_hand_written_loop_is_watched_by_its_step() -> None:
+    from gradscope.torch import watch
+
+    torch.manual_seed(3)
+    u, w, out = linear(D, H), linear(H, H), linear(H, 1)
+    net = torch.nn.ModuleList([u, w, out])
+    with watch(net, share=None) as watching:
+
+        @watching.step("elman")
+        def step(h: Any, x: Any) -> Any:
+            return torch.tanh(u(x) + w(h))
+
+        xs, h = batch(), zeros()
+        for x in xs:
+            h = step(h, x)
+        out(h).sum().backward()
+
+    wanted = jacobians_by_jacrev(lambda s, x: torch.tanh(u(x) + w(s)), zeros(), xs)
+    (snapshot,) = watching.journal.snapshots
+    assert (snapshot.title, watching.journal.refused) == ("elman", [])
+    np.testing.assert_allclose(norms(snapshot), profile(wanted), rtol=0, atol=1e-10)
+    # After the watch the step is the function it was.
+    torch.testing.assert_close(step(zeros(), xs[0]), torch.tanh(u(xs[0]) + w(zeros())))
+    assert len(watching.journal.snapshots) == 1
+
+
+def test_a_method_is_watched_in_its_place_and_cells_by_their_class_or_by_themselves() -> None:
+    from gradscope.torch import watch
+
+    class Any_(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = Elman()
+
+        def forward(self, *given: Any) -> Any:
+            return self.cell.forward(*given)
+
+    net = Loop(Any_())
+    assert train(net).snapshots == [], "a call of no known arguments is not guessed"
+    for named in (Any_, net.cell):
+        assert [each.title for each in train(net, cells=[named]).snapshots] == ["cell"] * 2
+
+    own = Elman()
+    with watch(own, share=None) as watching:
+        own.step = watching.step("layer")(lambda h, x: own.forward(x, h))
+        h = zeros()
+        for x in batch():
+            h = own.step(h, x)
+        h.sum().backward()
+    assert [each.title for each in watching.journal.snapshots] == ["layer"]
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
+@pytest.mark.parametrize("options", [{}, {"bias": False}, {"batch_first": True}])
+@pytest.mark.parametrize("shape", [{}, {"num_layers": 2}, {"bidirectional": True, "num_layers": 2}])
+def test_a_projected_lstm_is_measured_as_by_jacrev(
+    options: dict[str, Any], shape: dict[str, Any]
+) -> None:
+    from gradscope.torch import watch
+
+    torch.manual_seed(4)
+    rnn = torch.nn.LSTM(D, H, proj_size=2, dtype=torch.float64, **options, **shape)
+    xs = batch()
+    with watch(rnn, share=None, sequences=2, max_lag=7) as watching:
+        rnn(xs.transpose(0, 1) if rnn.batch_first else xs)
+
+    def step(layer: int, ending: str) -> Callable[[Any, Any], Any]:
+        names = ("weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh")
+        w_ih, w_hh, w_hr, *bias = (
+            getattr(rnn, f"{each}_l{layer}{ending}") for each in names[: 5 if rnn.bias else 3]
+        )
+
+        def call(state: Any, x: Any) -> Any:
+            h, c = state
+            i, f, g, o = (x @ w_ih.T + h @ w_hh.T + sum(bias)).chunk(4, dim=-1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            return (o.sigmoid() * c.tanh()) @ w_hr.T, c
+
+        return call
+
+    given, found = xs[:, :2], iter(watching.journal.snapshots)
+    for layer in range(rnn.num_layers):
+        outputs = []
+        for ending in ("", "_reverse")[: 1 + rnn.bidirectional]:
+            run, inputs = step(layer, ending), given.flip(0) if ending else given
+            state: Any = (torch.zeros(2, 2).double(), zeros()[:2])
+            wanted = jacobians_by_jacrev(run, state, inputs)
+            np.testing.assert_allclose(norms(next(found)), profile(wanted)[:7], rtol=0, atol=1e-10)
+            states = [state := run(state, x) for x in inputs]
+            h = torch.stack([each[0] for each in states])
+            outputs.append(h.flip(0) if ending else h)
+        given = torch.cat(outputs, dim=2).detach()
+    assert next(found, None) is None
+
+
+# --- torch.compile -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fullgraph", [False, True])
+@pytest.mark.parametrize("make", [Elman, lambda: torch.nn.GRUCell(D, H, dtype=torch.float64)])
+def test_a_compiled_model_is_seen_when_it_is_called_again(make: Any, fullgraph: bool) -> None:
+    torch._dynamo.reset()
+    torch.manual_seed(5)
+    net = Loop(make())
+    call = torch.compile(net, backend="eager", fullgraph=fullgraph)
+    journal = train(net, call, steps=5, every=2)
+
+    assert (journal.steps, journal.failures, journal.refused) == (5, [], [])
+    assert [(each.step, each.title) for each in journal.snapshots] == [
+        (1, "cell"),
+        (3, "cell"),
+        (5, "cell"),
+    ]
+    assert all(present(each.diagnosis).norms.lags.size == T for each in journal.snapshots)
+    assert all(present(each.deviation) < 1e-12 for each in journal.snapshots)
+    traced = " ".join(torch._dynamo.utils.counters["graph_break"])
+    assert "gradscope" not in traced
+
+
+@pytest.mark.parametrize("make", [Elman, lambda: torch.nn.GRUCell(D, H, dtype=torch.float64)])
+def test_a_compiled_cell_is_measured_by_the_module_it_was(make: Any) -> None:
+    torch._dynamo.reset()
+    torch.manual_seed(6)
+    net = Loop(make())
+    net.cell = torch.compile(net.cell, backend="aot_eager")
+    journal = train(net)
+
+    assert (journal.failures, journal.refused) == ([], [])
+    (snapshot,) = journal.snapshots
+    assert snapshot.title == "cell"
+    assert present(snapshot.deviation) < 1e-12
+
+
+# --- nothing disturbed ---------------------------------------------------------------------------
+
+
+class Noted(Elman):
+    """A cell with dropout, a buffer that it counts in, and a note of its last state."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.nn.Dropout(0.3))
+        self.register_buffer("count", torch.zeros(1))
+        self.seen = torch.zeros(1)
+
+    def forward(self, x: Any, h: Any) -> Any:
+        self.count += 1.0
+        self.seen = super().forward(x, h)
+        return self.seen
+
+
+@pytest.mark.parametrize("make", [Noted, NormedLSTM])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_watched_training_is_the_same_to_the_last_bit(make: Any, compiled: bool) -> None:
+    def trained(watched: bool) -> Any:
+        from gradscope.torch import watch
+
+        torch._dynamo.reset()
+        torch.manual_seed(7)
+        net = Loop(make())
+        call = torch.compile(net, backend="eager") if compiled else net
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+        watching = watch(call, every=1, share=None) if watched else None
+        for _ in range(4):
+            optimizer.zero_grad()
+            call(batch()).square().sum().backward()
+            optimizer.step()
+        drawn = torch.rand(3)
+        if watching is not None:
+            watching.close()
+            assert (len(watching.journal.snapshots), watching.journal.failures) == (4, [])
+        return {**net.state_dict(), "drawn": drawn}
+
+    plain, seen = trained(watched=False), trained(watched=True)
+    assert all(torch.equal(plain[name], seen[name]) for name in plain)
+
+
+def test_dropout_within_a_step_is_left_out_and_said() -> None:
+    from gradscope.torch import watch
+
+    torch.manual_seed(8)
+    net = Loop(Noted())
+    with watch(net, share=None) as watching:
+        net(batch()).sum().backward()
+
+    (snapshot,) = watching.journal.snapshots
+    assert (snapshot.left_out, snapshot.deviation) == (True, None)
+    assert "cell: measured without the dropout within the step" in " ".join(
+        watching.report().split()
+    )
+
+
+def test_no_graph_and_no_model_is_kept() -> None:
+    import gc
+    import weakref
+
+    from gradscope.torch import watch
+
+    net = Loop(Elman())
+    watching = watch(net, share=None)
+    inputs = batch().requires_grad_()
+    net(inputs * 1.0)
+    alive = weakref.ref(inputs)
+    del inputs
+    gc.collect()
+    assert alive() is None, "the graph would hold its leaf"
+    watching.close()
+    gone = weakref.ref(net)
+    del net
+    gc.collect()
+    assert gone() is None
+
+
+# --- what cannot be measured ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("between", "wanted"),
+    [
+        (lambda h: h + torch.randn_like(h), "draws random numbers"),
+        (lambda h: h - h.mean(dim=0), "mixes the sequences"),
+        (lambda h: h.detach(), "has no gradient"),
+    ],
+)
+def test_a_step_that_has_no_jacobian_is_one_line_and_training_goes_on(
+    between: Any, wanted: str
+) -> None:
+    torch.manual_seed(9)
+    lines = list[str]()
+    journal = train(Loop(Elman(between)), steps=3, every=1, log=lines.append)
+
+    (failure,) = journal.failures
+    assert failure.title == "cell"
+    assert wanted in failure.error
+    assert sum(wanted in line for line in lines[:-1]) == 1
+    assert (journal.steps, journal.gradient_norms[1].size) == (3, 3)
+
+
+def test_a_state_that_is_detached_between_steps_has_no_products() -> None:
+    from gradscope.torch import watch
+
+    cell = Elman()
+    with watch(cell, share=None, cells=[cell]) as watching:
+        h = zeros()
+        for x in batch():
+            h = cell(x, h.detach())
+        h.sum().backward()
+
+    assert [each.refusal for each in watching.journal.refused] == [Refusal.STATE_REPLACED]
+    assert watching.journal.snapshots == []
+
+
+def test_modules_of_two_arguments_that_are_no_recurrence_are_left_alone() -> None:
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = torch.nn.Bilinear(D, D, D, dtype=torch.float64)
+            self.attend = torch.nn.MultiheadAttention(D, 1, dtype=torch.float64)
+            self.rnn = torch.nn.GRU(D, H, dtype=torch.float64)
+
+        def forward(self, xs: Any) -> Any:
+            mixed = self.mix(xs, self.mix(xs, xs))
+            return self.rnn(self.attend(mixed, mixed, mixed)[0])[0]
+
+    journal = train(Net(), steps=3, every=1)
+    assert {each.title for each in journal.snapshots} == {"rnn"}
+    assert (journal.steps, journal.failures, journal.refused) == (3, [], [])
+
+
+def test_a_state_that_overflows_is_measured_up_to_there() -> None:
+    class Grows(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = torch.nn.Parameter(torch.full((H,), 1e100, dtype=torch.float64))
+
+        def forward(self, x: Any, h: Any) -> Any:
+            return self.w * h + x[:, :1]
+
+    from gradscope.torch import watch
+
+    cell = Grows()
+    with watch(cell, share=None) as watching:
+        h = torch.ones(B, H, dtype=torch.float64)
+        for x in batch():
+            h = cell(x, h)
+        h.sum().backward()
+
+    (snapshot,) = watching.journal.snapshots
+    assert snapshot.bad_step == 4
+    np.testing.assert_allclose(norms(snapshot)[:, 0], np.log(1e100) * np.arange(1, 4), rtol=1e-12)
+    assert watching.journal.trouble["grows", Quantity.STATE].time_step == 4
