@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from gradscope.model.stack import Layer
@@ -33,6 +33,12 @@ class _Sequence:
     n_kept: int
     n_steps: int = 0
     returned: Any = ()
+
+    @property
+    def owner(self) -> nn.Module:
+        """The module that is called, or has the loop."""
+        owner: nn.Module = getattr(self.module, "owner", self.module)
+        return owner
 
     def goes_on(self, given: tuple[Tensor, ...]) -> bool:
         """Whether the state given is the one returned last."""
@@ -61,11 +67,16 @@ class CellSequences:
         where the state is replaced between steps, so that it cannot be followed.
         """
         steps, sequence = self._steps, self._sequences.get(name)
-        custom = isinstance(call.module, CustomStep)
         goes_on = sequence is not None and call.attached and sequence.goes_on(call.states)
-        self._joined |= {name} if goes_on else set()
+        guessed = isinstance(call.module, CustomStep) and not call.module.sure
+        if goes_on and name not in self._joined:
+            self._joined.add(name)
+            owners = [each.owner for each in self._sequences.values() if each.n_steps > 1]
+            if guessed and any(each in owners for each in call.module.owner.modules()):
+                # A module within it is followed already.
+                self.forget(name)
+                return None
         if sequence is not None and not goes_on:
-            guessed = custom and not call.module.sure
             # It broke off after one step, and not to start again from zeros.
             broken = name not in self._joined and (guessed or not steps.backward_seen)
             if broken and any(bool(each.any()) for each in call.states):
@@ -89,12 +100,8 @@ class CellSequences:
         """Take a snapshot, with the weights as they are, if one is due."""
         sequence, steps, started = self._sequences[name], self._steps, perf_counter()
         module, n_steps = sequence.module, len(sequence.calls)
-        custom, owner = isinstance(module, CustomStep), getattr(module, "owner", module)
-        within = {*owner.modules()} - {owner} if custom and not module.sure else set()
-        inner = (each.module for each in self._sequences.values() if each.n_steps > 1)
-        if (custom and n_steps < 2) or any(
-            getattr(each, "owner", each) in within for each in inner
-        ):
+        custom = isinstance(module, CustomStep)
+        if custom and n_steps < 2:
             return
         size = sum(each[0].numel() for each in pytree.tree_leaves(sequence.returned))
         # Another step's is assumed to cost as much as four of a Cell.
@@ -104,7 +111,7 @@ class CellSequences:
         calls = [*list(sequence.calls)[-lags:], (sequence.calls[-1][0], sequence.returned)]
         few = pytree.tree_map(lambda *each: torch.stack([e[:count] for e in each]), *calls)
         make, self.measuring = step_sample if custom else _cell_sample, True
-        with undisturbed(owner):
+        with undisturbed(sequence.owner):
             sample = make(steps.now, name, module, *few, sequence.n_steps - lags + 1)
             # After a backward pass the weights may be newer.
             outputs = () if steps.backward_seen else sample.outputs
