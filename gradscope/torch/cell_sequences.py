@@ -29,16 +29,11 @@ class _Sequence:
     """An unfinished sequence: inputs and states of the last ``calls`` of the first ``n_kept``."""
 
     module: Any
+    owner: nn.Module
     calls: deque[tuple[Any, Any]]
     n_kept: int
     n_steps: int = 0
     returned: Any = ()
-
-    @property
-    def owner(self) -> nn.Module:
-        """The module that is called, or has the loop."""
-        owner: nn.Module = getattr(self.module, "owner", self.module)
-        return owner
 
     def goes_on(self, given: tuple[Tensor, ...]) -> bool:
         """Whether the state given is the one returned last."""
@@ -88,7 +83,8 @@ class CellSequences:
         if not goes_on or steps.backward_seen:
             steps.begin(name, graded=call.graded)
         few = min(steps.sequences, len(call.states[0]))
-        new = _Sequence(call.module, deque(maxlen=steps.max_lag), few)
+        owner = getattr(call.module, "owner", call.module)
+        new = _Sequence(call.module, owner, deque(maxlen=steps.max_lag), few)
         sequence = self._sequences.get(name, new)
         few, part = sequence.n_kept, (call.inputs, call.state)
         sequence.calls.append(pytree.tree_map(lambda each: each[:few].clone(), part))
@@ -109,10 +105,10 @@ class CellSequences:
         if not count:
             return
         calls = [*list(sequence.calls)[-lags:], (sequence.calls[-1][0], sequence.returned)]
-        few = pytree.tree_map(lambda *each: torch.stack([e[:count] for e in each]), *calls)
+        inputs, states = pytree.tree_map(lambda *t: torch.stack([x[:count] for x in t]), *calls)
         make, self.measuring = step_sample if custom else _cell_sample, True
         with undisturbed(sequence.owner):
-            sample = make(steps.now, name, module, *few, sequence.n_steps - lags + 1)
+            sample = make(steps.now, name, module, inputs, states, sequence.n_steps - lags + 1)
             # After a backward pass the weights may be newer.
             outputs = () if steps.backward_seen else sample.outputs
             steps.examine(name, replace(sample, outputs=outputs), lags, started)

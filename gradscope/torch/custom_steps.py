@@ -3,10 +3,11 @@ with a projection. Their Jacobians are those of ``steps.chain``, the step being 
 few sequences of its last states and inputs.
 """
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from gradscope.jacobians.step_chain import step_chain
 from gradscope.torch import reading
 from gradscope.torch.reading import Call
 from gradscope.torch.steps import NO_DROPOUT, TorchSteps, widened
-from gradscope.watch.replay import Sample, Snapshot
+from gradscope.watch.replay import Sample, Snapshot, take_snapshots
+
+_sizes = partial(pytree.tree_map, lambda each: getattr(each, "shape", None))
 
 
 class CustomStep:
@@ -50,19 +53,15 @@ class CustomStep:
         return next((each for each in (result, *parts) if _sizes(each) == _sizes(state)), None)
 
 
-def _sizes(nest: Any) -> Any:
-    return pytree.tree_map(lambda each: getattr(each, "shape", None), nest)
-
-
-def kind_of(module: nn.Module, cells: Sequence[Any]) -> Any:
+def followed_as(module: nn.Module, cells: Sequence[Any]) -> Any:
     """Return a recurrent module of PyTorch, else a step: of ``cells``, or one of two arguments."""
     kind = reading.recurrent_kind(module)
     if kind or isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
         return module if kind else None
     sure = any(each in (module, *type(module).__mro__) for each in cells)
-    arguments = inspect.signature(module.forward).parameters.values()
-    two = [each.kind for each in arguments].count(inspect.Parameter.POSITIONAL_OR_KEYWORD) > 1
-    return CustomStep(module, module, sure=sure) if sure or two else None
+    kinds = [each.kind for each in signature(module.forward).parameters.values()]
+    fits = sure or kinds.count(Parameter.POSITIONAL_OR_KEYWORD) > 1
+    return CustomStep(module, module, sure=sure) if fits else None
 
 
 def step_sample(now: int, title: str, step: Any, inputs: Any, states: Any, at: int) -> Sample:
@@ -78,9 +77,12 @@ def step_sample(now: int, title: str, step: Any, inputs: Any, states: Any, at: i
         first = pytree.tree_map(lambda each: each[0], states)
         steps = TorchSteps(step, first, pytree.tree_map(lambda each: each[:sound], inputs))
         found = diagnose(step_chain(steps, None), overflow_step=bad, thresholds=thresholds)
-        theirs = [each[: sound + 1].numpy(force=True) for each in leaves]
-        gaps = [np.abs(a - b).max() for a, b in zip(steps.leaves, theirs, strict=True)]
-        apart = float(max(gaps) / (max(np.abs(each).max() for each in theirs) or 1.0))
+        pairs = [
+            (a, b[: len(a)].numpy(force=True)) for a, b in zip(steps.leaves, leaves, strict=True)
+        ]
+        apart = max(np.abs(a - b).max() for a, b in pairs) / (
+            max(np.abs(b).max() for _, b in pairs) or 1.0
+        )
         left_out = NO_DROPOUT in steps.changed
         deviation = apart if sample.outputs and not left_out else None
         return [Snapshot(now, title, count, found, bad, deviation, 0.0, left_out)]
@@ -112,13 +114,12 @@ def measure_projected(
             states.append(step(states[-1], x))
         last = tuple(torch.stack(each[-lags - 1 :]) for each in zip(*states, strict=True))
         part = step_sample(sample.step, title, step, inputs[-lags:], last, 1)
-        (snapshot,) = part.measure(replace(part, outputs=()), lags, thresholds)
-        found.append(replace(snapshot, left_out=sample.dropout > 0.0))
+        found += take_snapshots(replace(part, outputs=()), lags, thresholds)
         hidden = torch.stack([h for h, _ in states[1:]])
         outputs.append(hidden.flip(0) if back else hidden)
         if len(outputs) == 1 + module.bidirectional:
             given, outputs = torch.cat(outputs, dim=2), []
-    return found
+    return [replace(each, left_out=sample.dropout > 0.0) for each in found]
 
 
 @contextmanager

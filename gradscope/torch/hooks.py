@@ -25,7 +25,7 @@ from gradscope.report.figures.panels import picture_suffix
 from gradscope.report.files import write_whole
 from gradscope.torch import reading
 from gradscope.torch.cell_sequences import CellSequences
-from gradscope.torch.custom_steps import CustomStep, kind_of, measure_projected, undisturbed
+from gradscope.torch.custom_steps import CustomStep, followed_as, measure_projected, undisturbed
 from gradscope.torch.gradients import EagerHook, GradientNorms, Hook, Scaler, read_norms
 from gradscope.torch.reading import CELLS, LAYERS, Call, not_finite, read_bad
 from gradscope.watch.journal import Journal, Refusal, TimeBudget
@@ -33,12 +33,11 @@ from gradscope.watch.page import Log, WatchLog, watch_picture, watch_report
 from gradscope.watch.schedule import Steps
 from gradscope.weights.layers.torch_names import unwrapped
 
-Check = Callable[[str, Call], None]
 Step = Callable[..., Any]
 Cells = Sequence[nn.Module | type[nn.Module]]
 
 
-def watch(
+def watch(  # noqa: PLR0913 (each is an option)
     module: nn.Module,
     every: int = 100,
     max_lag: int = 200,
@@ -147,9 +146,9 @@ class Watch:
         self.close()
 
     def step(self, name: str) -> Callable[[Step], Step]:
-        """Watch a loop written by hand, which stays as it is: a decorator of its step, a function of
-        (state, input), nests of tensors (B,…), that returns the next state, or an output and it;
-        of a method: ``model.step = watching.step("layer")(model.step)``.
+        """Watch a loop written by hand, which stays as it is: a decorator of its step, a function
+        of (state, input), nests of tensors (B,…), to the next state, or to an output and it. Of
+        a method: ``model.step = watching.step("layer")(model.step)``.
         """
 
         def decorate(step: Step) -> Step:
@@ -159,14 +158,14 @@ class Watch:
             @wraps(step)
             def watched(*given: Any, **named: Any) -> Any:
                 result = step(*given, **named)
-                hook(owner, given[::-1], named, result)
+                hook(owner, (*given, *named.values())[::-1], {}, result)
                 return result
 
             return watched
 
         return decorate
 
-    def _hook(self, title: str, kind: nn.Module | CustomStep) -> Hook:
+    def _hook(self, title: str, kind: Any) -> Hook:
         """Return what looks at the calls of a layer, a Cell, or another step."""
         custom, layer = isinstance(kind, CustomStep), isinstance(kind, LAYERS)
         if not custom or kind.sure:
@@ -178,8 +177,7 @@ class Watch:
 
     def _attach_to_layers(self, module: nn.Module, cells: Cells) -> None:
         modules, roots = dict(module.named_modules()), dict[str, nn.Module]()
-        kinds = {name: kind for name, each in modules.items() if (kind := kind_of(each, cells))}
-        hooks = list[tuple[nn.Module, Hook]]()
+        kinds = {name: kind for name, each in modules.items() if (kind := followed_as(each, cells))}
         for bare, name in unwrapped(kinds).items():
             each, (outer, compiled, inner) = modules[name], name.partition("_orig_mod")
             title = bare or (reading.recurrent_kind(each) or type(each).__name__).lower()
@@ -190,14 +188,14 @@ class Watch:
                 root = modules[outer.removesuffix(".")]
                 roots |= {f"{outer}(compiled)": root} if inner else {}
                 each = each if inner else root
-            hooks.append((each, self._hook(title, kinds[name])))
+            hook = self._hook(title, kinds[name])
+            self._handles.append(each.register_forward_hook(hook, with_kwargs=True))
         for title, root in roots.items():
             again = partial(self._on_call, title, self._call_again, partial(Call, root))
-            hooks.append((root, Hook(again)))
-        self._handles += [at.register_forward_hook(hook, with_kwargs=True) for at, hook in hooks]
+            self._handles.append(root.register_forward_hook(Hook(again), with_kwargs=True))
 
     def _on_call(
-        self, name: str, check: Check, read: Step, module: Any, given: Any, named: Any, output: Any
+        self, name: str, check: Step, read: Step, module: Any, given: Any, named: Any, output: Any
     ) -> None:
         # A checkpoint recomputes the forward pass within the backward pass; a reentrant one makes
         # the call before that, which is part of the training, without a gradient.
@@ -215,11 +213,10 @@ class Watch:
             # Its calls still mark where a training step begins.
             self._guarded("the steps", partial(self._steps.begin, name, graded=True))
 
+        @torch.no_grad()
         def examine() -> None:
-            call = read(given, named, output, graded=graded)
-            if call is not None:
-                with torch.no_grad():
-                    check(name, call)
+            if (call := read(given, named, output, graded=graded)) is not None:
+                check(name, call)
 
         self._guarded(name, examine)
 

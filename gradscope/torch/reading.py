@@ -5,7 +5,7 @@ by layer, forward before backward. Everything is copied to float64, since the ne
 optimizer changes the weights in place. Source: PyTorch 2.13, ``torch.nn.modules.rnn``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any
@@ -62,9 +62,7 @@ class Call:
         return tuple(pytree.tree_leaves(self.output))
 
 
-def call_of(
-    module: nn.Module, given: Sequence[Any], named: Mapping[str, Any], output: Any, *, graded: bool
-) -> Call:
+def call_of(module: nn.Module, given: Any, named: Any, output: Any, *, graded: bool) -> Call:
     """Return a call of one of PyTorch's recurrent modules, of a Cell as one of a batch."""
     values = dict(zip(("input", "hx"), given, strict=False)) | named
     inputs, state, result = map(detached, (values["input"], values.get("hx"), output))
