@@ -119,6 +119,8 @@ def step_reasons(found: Paths, inputs: FloatArray) -> Iterator[Reason]:
     entering = entered[:, alive].reshape(added.size, -1)
     columns, steps = entering - entering.mean(axis=0), added.ravel() - added.mean()
     spread = np.linalg.norm(steps) * np.linalg.norm(columns, axis=0)
+    if not spread.size:
+        return
     r = np.clip(steps @ columns / np.where(spread > 0.0, spread, np.inf), -1.0, 1.0)
     best = int(np.argmax(np.abs(r)))
     with np.errstate(divide="ignore"):

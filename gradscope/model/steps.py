@@ -82,6 +82,11 @@ class Steps(ABC):
         return _vector(wide).reshape(*shape, -1)
 
     @property
+    def continuous(self) -> bool:
+        """Whether all inputs are numbers of which there is more or less, no ids."""
+        return all(map(_moves, self.entered))
+
+    @property
     def state_size(self) -> int:
         """S."""
         return int(self.states.shape[2])

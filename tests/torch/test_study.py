@@ -177,6 +177,23 @@ def test_a_cell_of_torch_has_the_causes_of_ours_and_the_norms_of_its_step(kind: 
     assert np.isnan(stepped.last.profile.log_bound).all()
 
 
+def test_ids_are_no_amounts_that_a_step_could_go_with() -> None:
+    ids = torch.arange(60).remainder(7)[:, None]
+    rates = torch.linspace(0.1, 0.9, 7).double()
+    amounts = ids[..., None].double()
+
+    said = [
+        gt.study(step, torch.ones(1, 2), given).last.verdict.reason(ReasonCode.GROWTH_FOLLOWS_INPUT)
+        for step, given in (
+            (lambda s, x: s * rates[x][:, None], ids),
+            (lambda s, x: s * rates[x[:, 0].long()][:, None], amounts),
+        )
+    ]
+
+    assert said[0] is None
+    assert said[1] is not None
+
+
 @pytest.mark.parametrize("wide", [True, False])
 def test_what_is_done_to_a_step_is_said(wide: bool) -> None:
     inputs, *_ = given()
@@ -257,6 +274,7 @@ def test_classes_have_the_cross_entropy_of_torch() -> None:
     ("more", "error", "said"),
     [
         ({"memory": True}, SettingError, "memory"),
+        ({"readout": None}, SettingError, "readout="),
         ({"shares": True, "parameters": {}}, SettingError, "parameters="),
         ({"targets": np.zeros((3, 3, 2))}, ShapeError, r"\(3, 3, 2\)"),
         ({"targets": np.full((STEPS, SEQUENCES), 7)}, ShapeError, "up to 7"),

@@ -58,19 +58,12 @@ def study_steps(
     ``gradscope.torch.study``.
     """
     trajectory, params = StepTrajectory.along(steps, dense), StepCell.of(steps)
-    n_steps, n_sequences, size = steps.states[1:].shape
+    (n_steps, n_sequences, size), start = steps.states[1:].shape, steps.states[0]
     wanted = _targets(targets, steps)
     of_error = {} if targets is None else {"readout": "readout", "targets": "targets"}
-    named = {
-        "cell": None,
-        "updates": 0,
-        "data": "inputs",
-        "hidden": size,
-        **of_error,
-    }
-    settings = Settings.from_dict(
-        {**named, "steps": n_steps, "sequences": n_sequences, **asked}, "study"
-    )
+    sizes = {"hidden": size, "steps": n_steps, "sequences": n_sequences}
+    named = {"cell": None, "updates": 0, "data": "inputs", **sizes, **of_error}
+    settings = Settings.from_dict({**named, **asked}, "study")
     if settings.memory or (settings.shares and not steps.parameters):
         raise SettingError(
             "memory is not measured of a step of your own; leave it out"
@@ -83,18 +76,17 @@ def study_steps(
         error, baseline = error_per_step(steps.shown[1:], wanted), baseline_of(wanted, steps.inputs)
     described = ", ".join((f"inputs of shape {steps.inputs.shape}", *sorted(steps.changed)))
     problem = TaskInfo(described, wanted.error, settings.required_lag, baseline, None)
-    chain = cell_chain(params, trajectory)
-    if known is not None:
-        chain = cell_chain(known, unroll(known, steps.inputs, steps.states[0]))
-    measures = NetworkMeasures(blocks=steps.blocks, inputs=steps.inputs)
+    of = (params, trajectory) if known is None else (known, unroll(known, steps.inputs, start))
+    # A larger token id, or class, is not more of anything.
+    amounts = steps.inputs if steps.continuous else steps.inputs[..., :0]
     diagnosis = diagnose(
-        chain,
+        cell_chain(*of),
         longest_lag(settings, n_steps),
         required_lag=settings.required_lag,
         learned=learned_by(error, problem),
         thresholds=thresholds(settings),
         tolerance=settings.tolerance,
-        network=measures,
+        network=NetworkMeasures(blocks=steps.blocks, inputs=amounts),
     )
     norms, verdict = diagnosis.norms, diagnosis.verdict
     if error is not None:
@@ -103,8 +95,8 @@ def study_steps(
         gradient = GradientSummary(None if found is None else found.norm, adjoints)
         if found is not None and verdict.reason(ReasonCode.GRADIENT_FINE):
             some = slice(SHARE_SEQUENCES)
-            of = (params, first_sequences(params, trajectory, some), wanted.of(some))
-            verdict = confirmed(verdict, *of, settings.vanishing)
+            shown = first_sequences(params, trajectory, some), wanted.of(some)
+            verdict = confirmed(verdict, params, *shown, settings.vanishing)
     stage = Stage(
         name=StageName.GIVEN,
         error=error,
@@ -132,6 +124,8 @@ def _targets(given: Any, steps: Steps) -> Targets:
     n_steps, n_sequences, width = steps.shown[1:].shape
     if given is None:
         return Targets(np.zeros((n_steps, n_sequences, width)), np.zeros(n_steps, dtype=np.bool_))
+    if not width:
+        raise SettingError("targets are given without readout; give readout=, a function of state")
     values = np.asarray(given)
     classes = values.dtype.kind in "iu" and values.shape == (n_steps, n_sequences)
     if not classes and values.shape != (n_steps, n_sequences, width):
