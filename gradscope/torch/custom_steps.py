@@ -18,9 +18,10 @@ from torch.utils import _pytree as pytree
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.step_chain import step_chain
+from gradscope.model.steps import NO_DROPOUT
 from gradscope.torch import reading
 from gradscope.torch.reading import Call
-from gradscope.torch.steps import NO_DROPOUT, TorchSteps, widened
+from gradscope.torch.steps import TorchSteps, widened
 from gradscope.watch.replay import Sample, Snapshot, take_snapshots
 
 _sizes = partial(pytree.tree_map, lambda each: getattr(each, "shape", None))
@@ -40,8 +41,8 @@ class CustomStep:
         if after is None or len(batches) != 1 or () in batches:
             return None
         graphs = [any(t.requires_grad for t in pytree.tree_leaves(n)) for n in (values[1], after)]
-        nests = pytree.tree_map(Tensor.detach, (*values, after))
-        return Call(self, *nests, graded, attached=graphs[0] or not graphs[1])
+        x, state, following = pytree.tree_map(Tensor.detach, (*values, after))
+        return Call(self, x, state, following, graded, graphs[0] or not graphs[1])
 
     def __call__(self, state: Any, x: Any) -> Any:
         """Return the next state."""
@@ -97,14 +98,12 @@ def measure_projected(
     """Measure an LSTM with a projection, on the longest sequences of a sample."""
     longest = [each for each in sample.sequences if len(each) == len(sample.sequences[0])]
     given, outputs = torch.tensor(np.stack(longest, axis=1)), list[Tensor]()  # (T,B,D)
-    found, flat = (
-        list[Snapshot](),
-        widened([each.detach().cpu() for each in vars(module)["_flat_weights"]]),
-    )
+    flat = widened([each.detach().cpu() for each in vars(module)["_flat_weights"]])
+    found = list[Snapshot]()
     for title, first in zip(sample.titles, sample.initial_states, strict=True):
         own, flat, back = flat[: 3 + 2 * module.bias], flat[3 + 2 * module.bias :], bool(outputs)
 
-        def step(state: Any, x: Tensor, own: Sequence[Tensor] = own) -> Any:
+        def step(state: Any, x: Tensor, own: list[Tensor] = own) -> Any:
             before, more = [each[None] for each in state], (module.bias, 1, 0.0, True, False, False)
             return tuple(each[0] for each in torch.lstm(x[None], before, own, *more)[1:])
 
