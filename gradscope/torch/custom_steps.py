@@ -78,12 +78,9 @@ def step_sample(now: int, title: str, step: Any, inputs: Any, states: Any, at: i
         first = pytree.tree_map(lambda each: each[0], states)
         steps = TorchSteps(step, first, pytree.tree_map(lambda each: each[:sound], inputs))
         found = diagnose(step_chain(steps, None), overflow_step=bad, thresholds=thresholds)
-        pairs = [
-            (a, b[: len(a)].numpy(force=True)) for a, b in zip(steps.leaves, leaves, strict=True)
-        ]
-        apart = max(np.abs(a - b).max() for a, b in pairs) / (
-            max(np.abs(b).max() for _, b in pairs) or 1.0
-        )
+        theirs = [each[: sound + 1].numpy(force=True) for each in leaves]
+        gaps = [np.abs(a - b).max() for a, b in zip(steps.leaves, theirs, strict=True)]
+        apart = max(gaps) / (max(np.abs(each).max() for each in theirs) or 1.0)
         left_out = NO_DROPOUT in steps.changed
         deviation = apart if sample.outputs and not left_out else None
         return [Snapshot(now, title, count, found, bad, deviation, 0.0, left_out)]
@@ -123,10 +120,9 @@ def measure_projected(
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Leave random numbers, buffers and attributes as they were, whatever is called within."""
-    held = [
-        (own, dict(own)) for each in model.modules() for own in (vars(each), vars(each)["_buffers"])
-    ]
+    """Leave PyTorch's random numbers, buffers and attributes as they were, whatever is called."""
+    owned = [own for each in model.modules() for own in (vars(each), vars(each)["_buffers"])]
+    held = [(own, dict(own)) for own in owned]
     for own, before in held[1::2]:
         own.update({name: each.clone() for name, each in before.items() if each is not None})
     cuda = {each.get_device() for each in model.parameters() if each.is_cuda}

@@ -34,7 +34,6 @@ from gradscope.watch.schedule import Steps
 from gradscope.weights.layers.torch_names import unwrapped
 
 Step = Callable[..., Any]
-Cells = Sequence[nn.Module | type[nn.Module]]
 
 
 def watch(  # noqa: PLR0913 (each is an option)
@@ -47,30 +46,31 @@ def watch(  # noqa: PLR0913 (each is an option)
     share: float | None = 0.04,
     thresholds: Thresholds | None = None,
     scaler: "torch.amp.GradScaler | None" = None,
-    cells: Cells = (),
+    cells: Sequence[nn.Module | type] = (),
 ) -> "Watch":
     """Watch the recurrent layers of a model in training: a context manager whose ``close()``
     removes every hook.
 
-    ``module`` has ``nn.RNN``, ``GRU``, ``LSTM`` or their Cells anywhere inside, or is one. A
-    snapshot of a layer is taken ``every`` so many steps of the optimizer, less often where
-    ``share`` requires it, and by ``close``; it has ``sequences`` sequences (the longest of a packed
-    batch, else the first; one at first, and fewer where ``share`` requires it) and lags up to
-    ``max_lag`` steps. ``share`` is the largest fraction of the time since the first step that
-    snapshots may take, apart from two tenths of a second (None: no limit); between them the hooks
-    cost some tenths of a millisecond per step. ``log`` gets first verdicts, changes, values that
-    are not finite and, at the end, the report: a function such as ``print``, a
-    ``logging.Logger``, or a file to append to. ``scaler`` is the ``GradScaler`` of the loss, only
-    needed where the optimizer is stepped without ``scaler.step``.
+    Watched are ``nn.RNN``, ``GRU``, ``LSTM`` and their Cells anywhere in ``module``, and modules
+    that are given (x, state) and return the next state, alone or after an output, nests of tensors
+    (B,…): found by their calls, or ``cells``, by themselves or their classes; ``Watch.step`` takes
+    the step of a loop. A snapshot of each is taken ``every`` so many steps of the optimizer, less
+    often where ``share`` requires it, and by ``close`` (not of what is within ``torch.compile``);
+    it has ``sequences`` sequences (the longest of a packed batch, else the first; one at first, and
+    fewer where ``share`` requires it) and lags up to ``max_lag`` steps. ``share`` is the largest
+    fraction of the time since the first step that snapshots may take, apart from two tenths of a
+    second (None: no limit); between them the hooks cost some tenths of a millisecond per step.
+    ``log`` gets first verdicts, changes, values that are not finite and, at the end, the report: a
+    function such as ``print``, a ``logging.Logger``, or a file to append to. ``scaler`` is the
+    ``GradScaler`` of the loss, only needed where the optimizer is stepped without ``scaler.step``.
 
     Layers in evaluation mode are ignored, and in training calls without a gradient. The gradient
     norm is over the parameters that the optimizer steps, as the last backward pass left them,
-    before any clipping. A scripted module and a Cell within ``torch.compile`` run no hooks, and
-    gradscope has no Jacobian for an LSTM with ``proj_size``: they are not watched, and log and
-    report say so. An error within the watch is reported once; its layer is ignored from then on,
-    and the training goes on. Raises SettingError if the module has no recurrent layer or a number
-    is outside its limits, TypeError if module or scaler is none, OutputError if the log cannot be
-    written.
+    before any clipping. What ``torch.compile`` returned is called once more without its graph for a
+    snapshot; modules compiled in place and scripted ones are not watched, and log and report say
+    so. An error within the watch is reported once; its layer is ignored from then on, and the
+    training goes on. Raises SettingError if a number is outside its limits, TypeError if module or
+    scaler is none, OutputError if the log cannot be written.
     """
     for value, kind in ((module, nn.Module), (scaler, torch.amp.GradScaler | None)):
         if not isinstance(value, kind):
@@ -85,7 +85,7 @@ class Watch:
     """A watch over a model, made by ``watch``; ``journal`` holds what it has recorded."""
 
     def __init__(
-        self, module: nn.Module, cells: Cells, steps: Steps, log: WatchLog, scaler: Scaler
+        self, module: nn.Module, cells: Sequence[Any], steps: Steps, log: WatchLog, scaler: Scaler
     ) -> None:
         self.journal, self._model = steps.journal, weakref.ref(module)
         self._steps, self._log, self._again = steps, log, False
@@ -145,25 +145,23 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def step(self, name: str) -> Callable[[Step], Step]:
+    def step(self, name: str, step: Step | None = None) -> Step:
         """Watch a loop written by hand, which stays as it is: a decorator of its step, a function
         of (state, input), nests of tensors (B,…), to the next state, or to an output and it. Of
-        a method: ``model.step = watching.step("layer")(model.step)``.
+        a method: ``model.step = watching.step("layer", model.step)``.
         """
+        if step is None:
+            return partial(self.step, name)
+        run, owner = step, self._model() or nn.Module()
+        hook = self._hook(name, CustomStep(lambda x, state: run(state, x), owner, sure=True))
 
-        def decorate(step: Step) -> Step:
-            owner = self._model() or nn.Module()
-            hook = self._hook(name, CustomStep(lambda x, s: step(s, x), owner, sure=True))
+        @wraps(run)
+        def watched(*given: Any, **named: Any) -> Any:
+            result = run(*given, **named)
+            hook(owner, (*given, *named.values())[::-1], {}, result)
+            return result
 
-            @wraps(step)
-            def watched(*given: Any, **named: Any) -> Any:
-                result = step(*given, **named)
-                hook(owner, (*given, *named.values())[::-1], {}, result)
-                return result
-
-            return watched
-
-        return decorate
+        return watched
 
     def _hook(self, title: str, kind: Any) -> Hook:
         """Return what looks at the calls of a layer, a Cell, or another step."""
@@ -175,7 +173,7 @@ class Watch:
         check = self._check_layer if layer else self._follow_cell
         return (Hook if layer else EagerHook)(partial(self._on_call, title, check, read))
 
-    def _attach_to_layers(self, module: nn.Module, cells: Cells) -> None:
+    def _attach_to_layers(self, module: nn.Module, cells: Sequence[Any]) -> None:
         modules, roots = dict(module.named_modules()), dict[str, nn.Module]()
         kinds = {name: kind for name, each in modules.items() if (kind := followed_as(each, cells))}
         for bare, name in unwrapped(kinds).items():

@@ -191,7 +191,7 @@ def test_a_method_is_watched_in_its_place_and_cells_by_their_class_or_by_themsel
 
     own = Elman()
     with watch(own, share=None) as watching:
-        own.step = watching.step("layer")(lambda h, x: own.forward(x, h))
+        own.step = watching.step("layer", lambda h, x: own.forward(x, h))
         h = zeros()
         for x in batch():
             h = own.step(h, x)
@@ -245,6 +245,7 @@ def test_a_projected_lstm_is_measured_as_by_jacrev(
 # --- torch.compile -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fullgraph", [False, True])
 @pytest.mark.parametrize("make", [Elman, lambda: torch.nn.GRUCell(D, H, dtype=torch.float64)])
 def test_a_compiled_model_is_seen_when_it_is_called_again(make: Any, fullgraph: bool) -> None:
@@ -266,6 +267,7 @@ def test_a_compiled_model_is_seen_when_it_is_called_again(make: Any, fullgraph: 
     assert "gradscope" not in traced
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [Elman, lambda: torch.nn.GRUCell(D, H, dtype=torch.float64)])
 def test_a_compiled_cell_is_measured_by_the_module_it_was(make: Any) -> None:
     torch._dynamo.reset()
@@ -297,8 +299,15 @@ class Noted(Elman):
         return self.seen
 
 
-@pytest.mark.parametrize("make", [Noted, NormedLSTM])
-@pytest.mark.parametrize("compiled", [False, True])
+class Noisy(Elman):
+    """A cell that draws random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda h: h + 0.1 * torch.randn_like(h))
+
+
+@pytest.mark.parametrize("make", [Noted, NormedLSTM, Noisy])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_watched_training_is_the_same_to_the_last_bit(make: Any, compiled: bool) -> None:
     def trained(watched: bool) -> Any:
         from gradscope.torch import watch
@@ -316,8 +325,10 @@ def test_a_watched_training_is_the_same_to_the_last_bit(make: Any, compiled: boo
         drawn = torch.rand(3)
         if watching is not None:
             watching.close()
-            assert (len(watching.journal.snapshots), watching.journal.failures) == (4, [])
-        return {**net.state_dict(), "drawn": drawn}
+            found = len(watching.journal.snapshots), len(watching.journal.failures)
+            assert found == ((0, 1) if make is Noisy else (4, 0))
+        noted = getattr(net.cell, "seen", drawn)
+        return {**net.state_dict(), "drawn": drawn, "noted": noted}
 
     plain, seen = trained(watched=False), trained(watched=True)
     assert all(torch.equal(plain[name], seen[name]) for name in plain)
