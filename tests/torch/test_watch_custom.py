@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gradscope.arrays import FloatArray
-from gradscope.watch.journal import Quantity, Refusal
+from gradscope.watch.journal import ADVANCE, Quantity, Refusal
 from tests.present import present
 from tests.torch.small_model import D, H
 from tests.torch.step_jacobians import jacobians_by_jacrev
@@ -171,6 +171,60 @@ def test_a_hand_written_loop_is_watched_by_its_step() -> None:
     # After the watch the step is the function it was.
     torch.testing.assert_close(step(zeros(), xs[0]), torch.tanh(u(xs[0]) + w(zeros())))
     assert len(watching.journal.snapshots) == 1
+
+
+def test_what_is_called_within_a_measured_step_is_not_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from gradscope.torch import watch
+
+    torch.manual_seed(10)
+    cell = torch.nn.GRUCell(D, H, dtype=torch.float64)
+    optimizer = torch.optim.SGD(cell.parameters(), lr=0.1)
+    followed = list[str]()
+    with watch(cell, share=None, every=1) as watching:
+        follow = watching._sequences.follow
+        monkeypatch.setattr(
+            watching._sequences,
+            "follow",
+            lambda *call: (followed.append(call[0]), follow(*call))[1],
+        )
+        step = watching.step("loop", lambda h, x: cell(x, h))
+        for _ in range(3):
+            # Two sequences, of which the first is measured while the second begins.
+            for h in (zeros(), zeros()):
+                for x in batch():
+                    h = step(h, x)  # noqa: PLW2901
+            h.sum().backward()
+            optimizer.step()
+
+    journal = watching.journal
+    assert (journal.steps, journal.failures, journal.refused) == (3, [], [])
+    assert sorted((each.step, each.title) for each in journal.snapshots) == [
+        (step, title) for step in (1, 2, 3) for title in ("grucell", "loop")
+    ]
+    assert {present(each.diagnosis).norms.lags.size for each in journal.snapshots} == {T}
+    assert followed == ["grucell", "loop"] * (3 * 2 * T)
+
+
+def test_a_snapshot_of_few_lags_is_of_the_last_steps() -> None:
+    from gradscope.torch import watch
+
+    torch.manual_seed(11)
+    cell, xs = Elman(), batch(60)
+    with watch(cell, sequences=1, max_lag=60, share=1e-9) as watching:
+        watching.journal.budget.clock = lambda: 0.0
+        watching.journal.budget.spent = 0.6 * ADVANCE
+        h = zeros()
+        for x in xs:
+            h = cell(x, h)
+        h.sum().backward()
+
+    snapshot = watching.journal.snapshots[0]
+    found = norms(snapshot)
+    assert 1 <= len(found) < 60
+    wanted = jacobians_by_jacrev(lambda s, x: cell(x, s), zeros()[:1], xs[:, :1])
+    np.testing.assert_allclose(found, profile(wanted)[: len(found)], rtol=0, atol=1e-10)
 
 
 def test_a_method_is_watched_in_its_place_and_cells_by_their_class_or_by_themselves() -> None:
@@ -385,10 +439,15 @@ def test_a_step_that_has_no_jacobian_is_one_line_and_training_goes_on(
 ) -> None:
     torch.manual_seed(9)
     lines = list[str]()
-    journal = train(Loop(Elman(between)), steps=3, every=1, log=lines.append)
+    net = Loop(Elman(between))
+    net.rnn = torch.nn.RNN(D, D, dtype=torch.float64)
+    net.register_forward_pre_hook(lambda _, given: (net.rnn(given[0])[0],))
+    journal = train(net, steps=3, every=1, log=lines.append)
 
     (failure,) = journal.failures
     assert failure.title == "cell"
+    others = [(each.step, each.title) for each in journal.snapshots]
+    assert others == [(1, "rnn"), (2, "rnn"), (3, "rnn")]
     assert wanted in failure.error
     assert sum(wanted in line for line in lines[:-1]) == 1
     assert (journal.steps, journal.gradient_norms[1].size) == (3, 3)
