@@ -38,13 +38,13 @@ test-all: $(READY)  ## Run the tests, the slow ones too.
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -m 'not benchmark'
 
 test-frameworks: $(FRAMEWORKS_VENV)/.ready  ## Run the tests that need PyTorch, Keras, JAX or transformers, in an environment of their own.
-	$(ONE_THREAD) KERAS_BACKEND=torch GRADSCOPE_REQUIRE="torch keras jax transformers" \
-	  $(FRAMEWORKS_VENV)/bin/python -m pytest -n 2 -m 'not benchmark' $$(grep -rliE 'torch|keras' tests --include='test_*.py')
+	$(ONE_THREAD) KERAS_BACKEND=torch GRADSCOPE_REQUIRE="torch keras jax torchrecurrent flax equinox transformers" \
+	  $(FRAMEWORKS_VENV)/bin/python -m pytest -n 2 -m 'not benchmark' $$(grep -rliE 'torch|keras|jax' tests --include='test_*.py')
 
 $(FRAMEWORKS_VENV)/.ready: pyproject.toml
 	@test -x $(FRAMEWORKS_VENV)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS_VENV)
 	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet '$(TORCH)'
-	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --editable '.[dev,torch,keras,jax,transformers]'
+	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --editable '.[dev,torch,keras,jax,cells,transformers]'
 	@touch $@
 
 # Mutants of each kind of file, and the seed; `make fuzz N=1 KINDS=png:36` makes one again.

@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Sequence
 
-FRAMEWORKS = ("torch", "keras", "jax", "transformers")
+FRAMEWORKS = ("torch", "keras", "jax", "torchrecurrent", "flax", "equinox", "transformers")
 
 
 def absent_frameworks() -> list[str]:

@@ -58,8 +58,10 @@ def study_code(asked: Given) -> "Analysis | MixerStudy":
         from gradscope.jax import study as study_jax
 
         return ran(path, lambda: study_jax(step, state[0], data, **of_study))
-    from gradscope.torch import study
-
+    try:
+        from gradscope.torch import study
+    except ImportError as error:
+        raise SettingError(str(error)) from error
     parts = (*state, data, None)  # A cell is given with its inputs alone.
     return ran(path, lambda: study(step, parts[0], parts[1], **of_study))
 

@@ -27,7 +27,8 @@ def chain(
     ``step(state, x)`` returns the next state, or a pair of it and an output, as ``jax.lax.scan``
     has it: what has the tree of ``initial_state`` is the state. All else is as in
     ``gradscope.torch.chain``, but that weights which meet one another before they meet state or
-    input do so in their own precision, and that dropout is the step's own to leave out.
+    input do so in their own precision, that dropout is the step's own to leave out, and that the
+    step is compiled: it does not branch in Python on its numbers.
     """
     with jax.enable_x64(True):
         return step_chain(JaxSteps(step, initial_state, inputs), dense)
@@ -70,13 +71,8 @@ class JaxSteps(Steps):
         named = {
             path_name(jax.tree_util.keystr(path)): _wide(np.asarray(each)) for path, each in found
         }
+        self._pulled = jax.jit(self._back)
         super().__init__(step, initial_state, inputs, readout, named)
-
-    def names(self) -> list[str]:
-        """Return the name of each array of a state, as its tree has it."""
-        nest = jax.tree.unflatten(self._spec, [0] * self._spec.num_leaves)
-        paths = (path for path, _ in jax.tree_util.tree_flatten_with_path(nest)[0])
-        return [path_name(jax.tree_util.keystr(path)) for path in paths]
 
     def read(self, state: Leaves) -> FloatArray:
         """Return what the readout makes of states, (N,O)."""
@@ -112,9 +108,10 @@ class JaxSteps(Steps):
             return ()
         return (jax.tree.unflatten(self._parameters_spec, list(map(jnp.asarray, values))),)
 
-    def leaves_of(self, nest: Any) -> tuple[list[Any], Any]:
-        """Return a tree's leaves as they are, and its form."""
-        return jax.tree.flatten(nest)
+    def leaves_of(self, nest: Any) -> dict[str, Any]:
+        """Return a tree's leaves as they are, by the way to each."""
+        leaves, _ = jax.tree.flatten_with_path(nest)
+        return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
 
     def flatten(self, nest: Any) -> tuple[list[Any], Any]:
         """Return a tree as NumPy arrays, wide ones of floating-point numbers, and its form."""
@@ -126,7 +123,7 @@ class JaxSteps(Steps):
 
     def candidates(self, found: Any) -> tuple[Any, ...]:
         """Return the result, and of a pair the first, then the second."""
-        return (found, *found) if isinstance(found, tuple) and len(found) == 2 else (found,)
+        return (found, *found) if isinstance(found, tuple | list) and len(found) == 2 else (found,)
 
     def following(self, state: Leaves, given: Leaves) -> list[Any]:
         """Return the next state as arrays."""
@@ -135,12 +132,18 @@ class JaxSteps(Steps):
 
     def pullback(self, state: Leaves, given: Leaves, cotangents: Leaves) -> list[Any]:
         """Return what arrives at the floating-point arrays of a state from those of the next."""
-        moved, moving = self._moved(state, given)
+        # Every number of copies is compiled once, so they are filled up to a power of two.
+        count = len(cotangents[0])
+        some = np.arange(1 << (count - 1).bit_length()) % count
+        filled = ([each[some] for each in nest] for nest in (state, given, cotangents))
         with jax.enable_x64(True):
-            _, back = jax.vjp(moved, *moving)
-            # JAX pairs complex numbers without conjugation, PyTorch and we with it.
-            found = back([jnp.asarray(np.conj(each)) for each in cotangents])
-        return [np.conj(np.asarray(each)) for each in found]
+            return [np.asarray(each)[:count] for each in self._pulled(*filled)]
+
+    def _back(self, state: Leaves, given: Leaves, cotangents: Leaves) -> list[Any]:
+        moved, moving = self._moved(state, given)
+        _, back = jax.vjp(moved, *moving)
+        # JAX pairs complex numbers without conjugation, PyTorch and we with it.
+        return [each.conj() for each in back([each.conj() for each in cotangents])]
 
     def pushforward(self, state: Leaves, given: Leaves, tangents: Leaves) -> list[Any]:
         """Return where a step carries changes of the floating-point arrays of a state."""

@@ -6,14 +6,15 @@ sequence as there are rows, so that each is a full GEMM.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from typing import Any, Self
 
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
-from gradscope.errors import SettingError, ShapeError
+from gradscope.errors import GradscopeError, SettingError, ShapeError
 
 Leaves = Sequence[Any]
 """The NumPy arrays of a nest, (B,…) each."""
@@ -25,6 +26,18 @@ MAX_COPIES = 2**13
 
 SAME = 1e-9
 """Relative difference of two calls of a step on the same numbers that rounding explains."""
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Say in one line what a framework refuses."""
+    try:
+        yield
+    except (GradscopeError, MemoryError):
+        raise
+    except Exception as error:
+        kind, said = type(error).__name__, str(error).strip().partition("\n")[0]
+        raise SettingError(f"a step from this state and input fails with {kind}: {said}") from error
 
 
 class Steps(ABC):
@@ -39,6 +52,7 @@ class Steps(ABC):
     changed: set[str]
     """What was done to the step to calculate with it: numbers made wide, dropout left out."""
 
+    @_in_one_line()
     def __init__(
         self,
         step: Callable[..., Any],
@@ -49,18 +63,24 @@ class Steps(ABC):
     ) -> None:
         self._step, self.parameters, self.changed = step, dict(parameters or {}), set()
         self._readout: Callable[..., Any] = readout or (lambda state: state)
-        leaves, self._spec = self.flatten(initial_state)
         self.entered, self._inputs_spec = self.flatten(inputs)
-        sizes = {each.shape[:2] for each in self.entered}
+        leaves, self._spec = self.flatten(initial_state)
+        self._paths = list(self.leaves_of(initial_state))
+        sizes = {each.shape[:2] for each in self.entered if 0 not in each.shape[:2]}
         if len(sizes) != 1 or {each.shape[:1] for each in leaves} != {next(iter(sizes))[1:]}:
             found = [each.shape for each in (*self.entered, *leaves)]
             raise ShapeError(f"inputs and state have shapes {found}; give (T,B,…) and (B,…)")
-        if not any(map(_moves, leaves)):
+        if not any(each.size and _moves(each) for each in leaves):
             raise SettingError("the state has no floating-point number, so no Jacobian")
         (n_steps, n_sequences), states = next(iter(sizes)), [leaves]
         for t in range(n_steps):
             given = self._given(np.full(n_sequences, t), np.arange(n_sequences))
             states.append(self.following(states[-1], given))
+        kinds, after = ([each.dtype.kind for each in state] for state in states[:2])
+        if kinds != after:
+            raise SettingError(
+                f"a step turns numbers of kinds {kinds} into {after}; start from these"
+            )
         self.leaves = [np.stack(each) for each in zip(*states, strict=True)]
         self.states = np.stack(list(map(_vector, states)))
         finite = np.isfinite(self.states).all(axis=(1, 2))
@@ -95,10 +115,10 @@ class Steps(ABC):
     def blocks(self) -> dict[str, slice]:
         """Which of the S numbers of a state belongs to which part of its nest."""
         found, at = {}, 0
-        for name, leaf in zip(self.names(), self.leaves, strict=True):
+        for path, leaf in zip(self._paths, self.leaves, strict=True):
             if _moves(leaf):
                 size = (1 + np.iscomplexobj(leaf)) * int(np.prod(leaf.shape[2:]))
-                found[name], at = slice(at, at + size), at + size
+                found[path_name(path)], at = slice(at, at + size), at + size
         return found
 
     def of(self, places: slice | IntArray) -> Self:
@@ -108,10 +128,6 @@ class Steps(ABC):
         some.entered = [each[:, places] for each in self.entered]
         some.states, some.shown = self.states[:, places], self.shown[:, places]
         return some
-
-    @abstractmethod
-    def names(self) -> list[str]:
-        """Return the name of each array of a state, as its nest has it."""
 
     @abstractmethod
     def read(self, state: Leaves) -> FloatArray:
@@ -171,8 +187,14 @@ class Steps(ABC):
 
     def push(self, vectors: FloatArray, steps: IntArray, sequences: IntArray) -> FloatArray:
         """J_t v for vectors (N,r,S) at the steps t (N,) of sequences (N,)."""
-        return self._carried(self.pushforward, vectors, steps, sequences)
+        try:
+            return self._carried(self.pushforward, vectors, steps, sequences)
+        except SettingError:  # An operation of the step has a rule for rows alone.
+            unit = np.eye(self.state_size)[None]
+            places = zip(vectors, steps[:, None], sequences[:, None], strict=True)
+            return np.stack([each @ self.pull(unit, *at)[0].T for each, *at in places])
 
+    @_in_one_line()
     def _carried(
         self,
         carry: Callable[[Leaves, Leaves, Leaves], list[Any]],
@@ -194,8 +216,9 @@ class Steps(ABC):
     def next_state(self, found: Any, like: Leaves) -> list[Any]:
         """Return the arrays of the next state, of the framework's kind, in a step's result."""
         for each in self.candidates(found):
-            leaves, spec = self.leaves_of(each)
-            if spec == self._spec and all(hasattr(leaf, "shape") for leaf in leaves):
+            by_path = self.leaves_of(each)
+            leaves: list[Any] = [by_path.get(path) for path in self._paths]
+            if len(by_path) == len(leaves) and all(hasattr(leaf, "shape") for leaf in leaves):
                 break
         else:
             raise SettingError(
@@ -211,8 +234,8 @@ class Steps(ABC):
         return leaves
 
     @abstractmethod
-    def leaves_of(self, nest: Any) -> tuple[list[Any], Any]:
-        """Return a nest's leaves as they are, and its form."""
+    def leaves_of(self, nest: Any) -> dict[str, Any]:
+        """Return a nest's leaves as they are, by the way to each."""
 
     def _given(self, before: IntArray, sequences: IntArray) -> list[Any]:
         return [each[before, sequences] for each in self.entered]
@@ -231,16 +254,16 @@ class Steps(ABC):
 
     def _check(self) -> None:
         """Refuse a step that draws random numbers, mixes sequences, or has no gradient."""
-        at = np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.int64)
-        state, wanted = [each[at] for each in self.leaves], self.states[1, 0]
+        # Two copies at the first and two at the last step: zeros may hide what is wrong at either.
+        at = np.repeat([0, len(self.states) - 2], 2), np.zeros(4, dtype=np.int64)
+        state, wanted = [each[at] for each in self.leaves], self.states[at[0] + 1, 0]
         once, again = (_vector(self.following(state, self._given(*at))) for _ in range(2))
         scale = SAME * (1.0 + np.abs(wanted).max())
         if np.abs(once - again).max() > scale:
-            raise SettingError("the step draws random numbers; fix them")
+            raise SettingError("the step draws random numbers; fix them, or call eval() on modules")
         if np.abs(once - wanted).max() > scale:
             raise SettingError("the step mixes the sequences of a batch; treat each by itself")
-        first = np.ones(1, dtype=np.int64)
-        self.pull(np.zeros((1, 1, self.states.shape[2])), first, 0 * first)
+        self.pull(np.zeros((1, 1, self.state_size)), at[0][:1] + 1, at[1][:1])
 
 
 def path_name(key: str) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
@@ -17,7 +16,7 @@ from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.step_chain import step_chain
-from gradscope.model.steps import NO_DROPOUT, PROMOTED, Leaves, Steps, path_name
+from gradscope.model.steps import NO_DROPOUT, PROMOTED, Leaves, Steps
 
 Step = Callable[[Any, Any], Any]
 
@@ -25,8 +24,8 @@ WIDE = dict.fromkeys((torch.float16, torch.bfloat16, torch.float32), torch.float
 WIDE |= {torch.complex32: torch.complex128, torch.complex64: torch.complex128}
 """What each kind of floating-point number becomes."""
 
-DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout")
-DROPPING = {getattr(functional, name) for name in (*DROPOUTS, "feature_alpha_dropout")}
+DROPPING = ("dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout")
+"""How the names of the functions begin that drop units of their first argument."""
 
 
 def chain(step: Step, initial_state: Any, inputs: Any, *, dense: bool | None = None) -> Chain:
@@ -60,7 +59,7 @@ class Wide(TorchFunctionMode):
     ) -> Any:
         """Call a function of PyTorch on wide numbers, to a wide result."""
         del types
-        if func in DROPPING:
+        if getattr(func, "__name__", "").startswith(DROPPING):
             self._changed.add(NO_DROPOUT)
             return args[0]
         given = pytree.tree_map_only(
@@ -83,6 +82,7 @@ def widened(nest: Any) -> Any:
 class TorchSteps(Steps):
     """A step of PyTorch along its trajectory, on the device of its initial state."""
 
+    @torch.inference_mode(mode=False)
     def __init__(
         self,
         step: Step,
@@ -100,13 +100,6 @@ class TorchSteps(Steps):
         if any(each.dtype in WIDE for _, each in of):
             self.changed.add(PROMOTED)
 
-    def names(self) -> list[str]:
-        """Return the name of each tensor of a state, as its nest has it."""
-        nest = pytree.tree_unflatten([0] * self._spec.num_leaves, self._spec)
-        return [
-            path_name(pytree.keystr(path)) for path, _ in pytree.tree_flatten_with_path(nest)[0]
-        ]
-
     def read(self, state: Leaves) -> FloatArray:
         """Return what the readout makes of states, (N,O)."""
         with torch.no_grad():
@@ -114,9 +107,9 @@ class TorchSteps(Steps):
 
     def read_back(self, state: Leaves, errors: FloatArray) -> list[Any]:
         """Return what arrives at the tensors of states from errors (N,O) of what is read."""
-        before = self._tensors(state)
-        moving = [each.requires_grad_() for each in before if _moves(each)]
-        with torch.enable_grad():
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            before = self._tensors(state)
+            moving = [each.requires_grad_() for each in before if _moves(each)]
             ends, rows = _with_gradient([self._read(before)], self._tensors([errors]))
         found = torch.autograd.grad(ends, moving, rows, materialize_grads=True)
         return [each.numpy(force=True) for each in found]
@@ -133,19 +126,19 @@ class TorchSteps(Steps):
             shown: Tensor = self._readout(pytree.tree_unflatten(state, self._spec))
         return shown.reshape(len(shown), -1)
 
-    def leaves_of(self, nest: Any) -> tuple[list[Any], Any]:
-        """Return a nest's leaves as they are, and its form."""
-        return pytree.tree_flatten(nest)
+    def leaves_of(self, nest: Any) -> dict[str, Any]:
+        """Return a nest's leaves as they are, by the way to each."""
+        return {pytree.keystr(path): leaf for path, leaf in pytree.tree_flatten_with_path(nest)[0]}
 
     def flatten(self, nest: Any) -> tuple[list[Any], Any]:
         """Return a nest as NumPy arrays, wide ones of floating-point numbers, and its form."""
-        leaves, spec = pytree.tree_flatten(widened(nest))
+        leaves, spec = pytree.tree_flatten(widened(pytree.tree_map(torch.as_tensor, nest)))
         self._device = leaves[0].device if leaves else None
         return [each.numpy(force=True) for each in leaves], spec
 
     def candidates(self, found: Any) -> tuple[Any, ...]:
         """Return the result, and of a pair the second, then the first."""
-        pair = isinstance(found, tuple) and len(found) == 2
+        pair = isinstance(found, tuple | list) and len(found) == 2
         return (found, found[1], found[0]) if pair else (found,)
 
     def following(self, state: Leaves, given: Leaves) -> list[Any]:
@@ -161,6 +154,7 @@ class TorchSteps(Steps):
         found = torch.autograd.grad(ends, moving, rows, materialize_grads=True)
         return [each.numpy(force=True) for each in found]
 
+    @torch.inference_mode(mode=False)
     def pushforward(self, state: Leaves, given: Leaves, tangents: Leaves) -> list[Any]:
         """Return where a step carries changes of the floating-point tensors of a state: what it
         pulls back is linear in the rows, and its derivative by them is J_t v.
@@ -181,10 +175,11 @@ class TorchSteps(Steps):
 
     def _recorded(self, state: Leaves, given: Leaves) -> tuple[list[Tensor], list[Tensor]]:
         """Return the floating-point tensors of a state, and those of the next, with a graph."""
-        before = self._tensors(state)
-        moving = [each.requires_grad_() for each in before if _moves(each)]
-        with torch.enable_grad():
-            return moving, [each for each in self._call(before, given) if _moves(each)]
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            before = self._tensors(state)
+            moving = [each.requires_grad_() for each in before if _moves(each)]
+            after = self._call([each.clone() for each in before], given)  # Free to be changed.
+            return moving, [each for each in after if _moves(each)]
 
     def _tensors(self, arrays: Leaves) -> list[Tensor]:
         return [torch.tensor(each, device=self._device) for each in arrays]

@@ -10,7 +10,7 @@ jax = pytest.importorskip("jax")
 import gradscope.jax as gj  # noqa: E402
 from gradscope.diagnosis.growth import terms_of  # noqa: E402
 
-STEPS, SEQUENCES, HIDDEN = 10, 3, 4
+STEPS, SEQUENCES, HIDDEN = 4, 3, 4
 
 
 def given() -> tuple[Any, Any, Any]:

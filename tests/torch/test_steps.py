@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from gradscope.jacobians.lag_map import lag_map
 from gradscope.jacobians.lag_norms import lag_norms
 from gradscope.jacobians.lyapunov import lyapunov_exponents
 from gradscope.jacobians.singular_values import singular_values
+from tests.torch.step_jacobians import jacobians_by_jacrev
 
 torch = pytest.importorskip("torch", reason="PyTorch steps are what is measured")
 pytestmark = pytest.mark.torch
@@ -113,28 +114,6 @@ def wide(found: Any) -> Any:
     return step, torch.utils._pytree.tree_map(lambda each: each.double(), state)
 
 
-def jacobians(step: Any, state: Any) -> FloatArray:
-    """Return ∂s_t/∂s_{t−1} (T,B,S,S) by ``jacrev``, sequence by sequence."""
-    tree = torch.utils._pytree
-    found = []
-    for x in inputs().double():
-        leaves, spec = tree.tree_flatten(state)
-
-        def flat(vector: Any, own: Any, spec: Any = spec) -> Any:
-            parts = [each[None] for each in vector.split(H)]
-            after = step(tree.tree_unflatten(parts, spec), own[None])
-            nested = tree.tree_flatten(after)[1] == spec
-            return torch.cat(tree.tree_leaves(after if nested else after[1]), dim=1)[0]
-
-        rows = torch.cat(leaves, dim=1)
-        found.append(
-            torch.stack([torch.func.jacrev(flat)(*each) for each in zip(rows, x, strict=True)])
-        )
-        after = step(state, x)
-        state = after if tree.tree_flatten(after)[1] == spec else after[1]
-    return np.asarray(torch.stack(found).detach().numpy())
-
-
 @pytest.mark.parametrize("make", STEPS)
 @pytest.mark.parametrize("dense", [True, False])
 def test_jacobians_are_those_of_jacrev_in_float64(make: Any, dense: bool) -> None:
@@ -143,7 +122,8 @@ def test_jacobians_are_those_of_jacrev_in_float64(make: Any, dense: bool) -> Non
     step, state = make()
     found = chain(step, state, inputs(), dense=dense)
 
-    wanted = jacobians(*wide(make()))
+    step, state = wide(make())
+    wanted = jacobians_by_jacrev(step, state, inputs().double())
     made = np.stack([found.jacobian(t) for t in range(1, T + 1)])
     np.testing.assert_allclose(made, wanted, rtol=1e-12, atol=1e-13)
 
@@ -213,27 +193,186 @@ def test_dropout_is_off_and_operations_in_place_and_kinks_are_taken() -> None:
     np.testing.assert_allclose(lag_norms(found).log_norms[-1], T * np.log(0.5), rtol=1e-12)
 
 
-def batch_norm() -> Any:
-    norm = torch.nn.BatchNorm1d(H)
-    return lambda h, x: norm(h + x.sum(dim=1, keepdim=True))
+def in_place(h: Any, x: Any) -> Any:
+    h.mul_(0.5)
+    x.mul_(2.0)
+    h += x.sum(dim=1, keepdim=True)
+    return h
 
 
+class Pair(NamedTuple):
+    h: Any
+    c: Any
+
+
+def ones(*shape: int, dtype: Any = torch.float32) -> Any:
+    return torch.ones(*(shape or (B, H)), dtype=dtype)
+
+
+HALVING: dict[str, tuple[Any, Any]] = {
+    "in place": (in_place, ones()),
+    "torch.dropout": (lambda h, _: torch.dropout(h, 0.5, train=True) * 0.5, ones()),
+    "dropout of channels": (lambda h, _: torch.feature_dropout(h, 0.5, train=True) * 0.5, ones()),
+    "keys in another order": (
+        lambda s, _: {"c": s["c"] * 0.5, "h": s["h"] * 0.25},
+        {"h": ones(), "c": ones()},
+    ),
+    "a list for a tuple": (lambda s, _: [s[0] * 0.25, s[1] * 0.5], (ones(), ones())),
+    "a list of output and state": (lambda h, _: [h.sum(dim=1), h * 0.5], ones()),
+    "named": (lambda s, _: (s.h, Pair(s.h * 0.25, s.c * 0.5)), Pair(ones(), ones())),
+    "nested": (lambda s, _: {"a": [s["a"][0] * 0.5], "b": ()}, {"a": [ones()], "b": ()}),
+    "yes and no": (
+        lambda s, _: (s[0] * 0.5, ~s[1]),
+        (ones(), ones(B, dtype=torch.bool)),
+    ),
+    "half precision": (lambda h, _: h * ones(H, dtype=torch.float16) * 0.5, ones().half()),
+    "a number each": (lambda h, x: h * 0.5 + x[:, 0], ones(B)),
+    "an image": (lambda h, _: torch.nn.functional.avg_pool1d(h, 1) * 0.5, ones(B, 2, 3)),
+    "NumPy": (lambda h, _: h * 0.5, np.ones((B, H))),
+    "a state that wants a gradient": (lambda h, _: h * 0.5, ones().requires_grad_()),
+    "weights that want one": (lambda h, _: h * ones(H).requires_grad_() * 0.5, ones()),
+    "an embedding": (lambda h, x: h * 0.5 + module("Embedding", 9, H)(x[:, 0].long() % 9), ones()),
+    "Python's own branch": (lambda h, _: h * (0.5 if h.shape[0] else 1.0), ones()),
+}
+
+
+@pytest.mark.parametrize("name", HALVING)
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+@pytest.mark.parametrize("dense", [True, False])
+def test_odd_steps_have_their_jacobians(name: str, around: Any, dense: bool) -> None:
+    from gradscope.torch import chain
+
+    step, state = HALVING[name]
+    with around():
+        found = chain(step, state, inputs(), dense=dense)
+        norms = lag_norms(found).log_norms
+        forward = found.jvp(np.ones((B, 1, found.state_size)), T)
+
+    lags = np.arange(1, T + 1)
+    np.testing.assert_allclose(norms, np.outer(lags * np.log(0.5), np.ones(B)), rtol=1e-9)
+    assert forward.max() == 0.5
+
+
+@pytest.mark.parametrize("sizes", [(1, B), (T, 1), (1, 1)])
+def test_one_step_and_one_sequence_are_enough(sizes: tuple[int, int]) -> None:
+    from gradscope.torch import chain
+
+    for width in (D, 0):
+        found = chain(lambda h, _: h * 0.5, ones(sizes[1], H), torch.ones(*sizes, width))
+        np.testing.assert_allclose(lag_norms(found).log_norms[-1], sizes[0] * np.log(0.5))
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-200])
+@pytest.mark.parametrize("dense", [True, False])
+def test_numbers_near_the_ends_of_float64_are_carried(scale: float, dense: bool) -> None:
+    from gradscope.torch import chain
+
+    found = chain(lambda h, _: h * scale, ones(), inputs(), dense=dense)
+    np.testing.assert_allclose(lag_norms(found).log_norms[-1], T * np.log(scale))
+
+
+def test_an_operation_without_a_second_derivative_is_carried_forward_all_the_same() -> None:
+    from gradscope.torch import chain
+
+    step = lambda h, x: torch.nn.functional.hardsigmoid(2.0 * h)  # noqa: ARG005, E731
+    found = chain(step, torch.zeros(B, H), inputs(), dense=False)
+
+    # PyTorch takes its slope to be 1/6 in single precision.
+    some = np.random.default_rng(1).standard_normal((B, 2, H))
+    np.testing.assert_allclose(found.jvp(some, 1), some / 3.0, rtol=1e-7)
+
+
+def batch_norm(h: Any, x: Any) -> Any:
+    return module("BatchNorm1d", H)(h + x.sum(dim=1, keepdim=True))
+
+
+def early_batch_norm(h: Any, x: Any) -> Any:
+    return module("BatchNorm1d", H)(h) + x.sum(dim=1, keepdim=True)
+
+
+def broken(h: Any, x: Any) -> Any:
+    del h, x
+    raise RuntimeError("of the step's own,\nwith two lines")
+
+
+def counted() -> Any:
+    calls: list[int] = []
+
+    def step(h: Any, _: Any) -> Any:
+        calls.append(1)
+        return h * 0.5 + len(calls)
+
+    return step
+
+
+@pytest.mark.parametrize("dense", [True, False])
 @pytest.mark.parametrize(
     ("step", "says"),
     [
         (lambda h, _: h + torch.randn_like(h), "random"),
-        (batch_norm(), "mixes"),
+        (lambda h, _: h * torch.bernoulli(torch.full_like(h, 0.5)), "random"),
+        (counted(), "random"),
+        (batch_norm, "mixes"),
+        (early_batch_norm, "mixes"),
+        (lambda h, _: h / h.norm(), "mixes"),
         (lambda h, _: torch.cat([h, h], dim=1), "shape"),
         (lambda h, _: h.detach() * 2.0, "detached"),
+        (torch.no_grad()(lambda h, _: h * 2.0), "detached"),
         (lambda h, _: (h, h, 1), "pair"),
+        (lambda *_: None, "pair"),
+        (lambda *_: 1.0, "pair"),
+        (lambda h, _: h.detach().numpy(), "numpy"),
         (lambda h, _: h * float("nan"), "not finite"),
+        (lambda h, _: h * 1e200, "step 2 is not finite"),
+        (lambda h, _: torch.sqrt(h - 1.0) + 1.0, "Jacobians of step"),
+        (lambda h, _: h * 1j, "kinds"),
+        (lambda h, x: h @ x, "RuntimeError: mat1 and mat2"),
+        (broken, "RuntimeError: of the step's own,$"),
+        (weights(H, H), "not callable"),
     ],
 )
-def test_a_step_without_jacobians_is_refused_with_one_line(step: Any, says: str) -> None:
+def test_a_step_without_jacobians_is_refused_with_one_line(
+    step: Any, says: str, dense: bool
+) -> None:
     from gradscope.torch import chain
 
     with pytest.raises(GradscopeError, match=says) as raised:
-        chain(step, torch.ones(B, H), inputs())
+        lag_norms(chain(step, ones(), inputs(), dense=dense))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("state", "given", "says"),
+    [
+        (None, inputs(), "NoneType"),
+        ((ones(), None), inputs(), "NoneType"),
+        ((ones(), "a"), inputs(), "str"),
+        ((ones(), 1.0), inputs(), "shapes"),
+        (torch.tensor(1.0), inputs(), "shapes"),
+        (ones(), None, "NoneType"),
+        (ones(), torch.tensor(1.0), "shapes"),
+        (ones(), list(inputs()), "shapes"),
+        (ones(), inputs()[:0], "shapes"),
+        (ones()[:0], inputs()[:, :0], "shapes"),
+        (ones()[:, :0], inputs(), "no floating-point number"),
+        (ones().to_sparse(), inputs(), "Sparse"),
+        (ones().to("meta"), inputs(), "meta"),
+        (ones() * float("inf"), inputs(), "step 0 is not finite"),
+        (ones(), inputs() * float("nan"), "step 1 is not finite"),
+        (ones(dtype=torch.bool), inputs(), "no floating-point number"),
+    ],
+)
+def test_a_state_or_inputs_of_another_kind_are_refused_with_one_line(
+    state: Any, given: Any, says: str
+) -> None:
+    from gradscope.torch import chain
+
+    def step(state: Any, x: Any) -> Any:
+        change: Callable[[Any], Any] = lambda each: each * 0.5 + x.sum()  # noqa: E731
+        return torch.utils._pytree.tree_map_only(torch.Tensor, change, state)
+
+    with pytest.raises(GradscopeError, match=says) as raised:
+        chain(step, state, given)
     assert "\n" not in str(raised.value)
 
 

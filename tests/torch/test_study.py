@@ -18,6 +18,7 @@ from gradscope.model.steps import NO_DROPOUT, PROMOTED  # noqa: E402
 from gradscope.names import Regime  # noqa: E402
 from gradscope.report.documents.analysis import analysis_document  # noqa: E402
 from gradscope.report.figures.analysis import analysis_picture  # noqa: E402
+from gradscope.report.figures.panels import View  # noqa: E402
 from gradscope.report.html import analysis_html  # noqa: E402
 
 STEPS, SEQUENCES, INPUTS, HIDDEN, OUTPUTS = 12, 3, 2, 5, 2
@@ -88,6 +89,23 @@ def test_error_gradient_and_shares_are_those_of_autograd() -> None:
         np.testing.assert_allclose(shares.total[name], each, rtol=0, atol=1e-13)
     whole = np.sqrt(sum(np.square(each).sum() for each in exact.values()))
     assert gradient.norm == pytest.approx(whole, rel=1e-12)
+
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode])
+def test_it_is_the_same_where_gradients_are_off(around: Any) -> None:
+    cell, (inputs, readout, targets) = lstm(), given()
+    zero = torch.zeros(SEQUENCES, HIDDEN).double()
+
+    with around():
+        found = gt.study(
+            cell, (zero, zero), inputs, readout=lambda s: readout(s[0]), targets=targets
+        ).last
+
+    wanted = studied(cell).last
+    assert found.gradient is not None
+    assert wanted.gradient is not None
+    assert found.gradient.norm == pytest.approx(wanted.gradient.norm, rel=1e-12)
+    np.testing.assert_allclose(found.profile.log_norms, wanted.profile.log_norms)
 
 
 def test_float32_parameters_are_promoted_before_the_gradient_is_taken() -> None:
@@ -175,6 +193,51 @@ def test_a_cell_of_torch_has_the_causes_of_ours_and_the_norms_of_its_step(kind: 
     )
     assert np.isfinite(known.last.profile.log_bound).all()
     assert np.isnan(stepped.last.profile.log_bound).all()
+
+
+def test_a_stack_with_residuals_and_norms_is_one_step_across_its_layers() -> None:
+    torch.manual_seed(3)
+    cells = [torch.nn.GRUCell(4, 4).double() for _ in range(3)]
+    norms = [torch.nn.LayerNorm(4).double() for _ in cells]
+
+    def step(states: Any, x: Any) -> Any:
+        after = []
+        for cell, norm, state in zip(cells, norms, states, strict=True):
+            after.append(cell(norm(x), state))
+            x = x + after[-1]
+        return tuple(after)
+
+    inputs = torch.randn(STEPS, 1, 4).double()
+    zero = tuple(torch.zeros(1, 4).double() for _ in cells)
+
+    def last(*first: Any) -> Any:
+        states = tuple(each[None] for each in first)
+        for x in inputs:
+            states = step(states, x)
+        return torch.cat(states, dim=1)[0]
+
+    blocks = torch.func.jacrev(last, argnums=(0, 1, 2))(*(each[0] for each in zero))
+    exact = np.linalg.norm(torch.cat(blocks, dim=1).detach().numpy(), 2)
+    for dense in (True, False):
+        found = gt.study(step, zero, inputs, dense=dense)
+        assert found.last.profile.log_norms[-1, 0] == pytest.approx(np.log(exact), abs=1e-10)
+        paths = terms_of(found.last.causes)
+        assert len(paths) == 9
+        # Nothing goes up in one step: a layer does not see those above it.
+        assert {paths[f"s[{a}] → s[{b}]"] for a in range(3) for b in range(a)} == {0.0}
+
+
+def test_of_one_part_without_targets_every_view_can_be_drawn_too() -> None:
+    inputs, *_ = given()
+    found = gt.study(lambda h, x: 0.9 * h + x[:, :1], torch.zeros(SEQUENCES, 4), inputs)
+
+    assert not terms_of(found.last.causes)
+    for view in (View(), View(sheet=True), View(card=True)):
+        assert analysis_picture(found, ".png", view=view)
+    assert "0.9" in analysis_html(found)
+    assert analysis_document(found)["stages"][0]["verdict"]["regime"] == "stable"
+    with pytest.raises(SettingError, match="slopes"):
+        View(panels=("slopes",)).require(found)
 
 
 def test_ids_are_no_amounts_that_a_step_could_go_with() -> None:

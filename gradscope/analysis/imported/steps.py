@@ -31,6 +31,7 @@ from gradscope.errors import SettingError, ShapeError
 from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.parameter_profile import ParameterProfile
+from gradscope.jacobians.step_chain import DENSE_ENTRIES
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell
@@ -38,6 +39,9 @@ from gradscope.model.step_cell import StepCell, StepTrajectory
 from gradscope.model.steps import Steps
 from gradscope.model.trajectory import unroll
 from gradscope.names import ErrorName, StageName
+
+DENSE_STATE = 256
+"""Up to this S Jacobians are made at once where many products of them are asked for (measured)."""
 
 NONE = np.empty(0)
 NO_SLOPES = SlopeSummary(NONE, NONE, NONE, np.nan, np.empty((0, SLOPE_EDGES.size - 1)))
@@ -57,13 +61,16 @@ def study_steps(
     called; a cell that is ``known`` to be the same has causes and a bound. See
     ``gradscope.torch.study``.
     """
-    trajectory, params = StepTrajectory.along(steps, dense), StepCell.of(steps)
+    params = StepCell.of(steps)
     (n_steps, n_sequences, size), start = steps.states[1:].shape, steps.states[0]
     wanted = _targets(targets, steps)
     of_error = {} if targets is None else {"readout": "readout", "targets": "targets"}
     sizes = {"hidden": size, "steps": n_steps, "sequences": n_sequences}
     named = {"cell": None, "updates": 0, "data": "inputs", **sizes, **of_error}
     settings = Settings.from_dict({**named, **asked}, "study")
+    if dense is None and (settings.map or settings.spectrum) and size <= DENSE_STATE:
+        dense = n_steps * n_sequences * size**2 <= DENSE_ENTRIES
+    trajectory = StepTrajectory.along(steps, dense)
     if settings.memory or (settings.shares and not steps.parameters):
         raise SettingError(
             "memory is not measured of a step of your own; leave it out"

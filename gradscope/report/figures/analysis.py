@@ -99,11 +99,11 @@ def analysis_picture(
 
 def analysis_figure(analysis: Analysis) -> "Figure":
     """Return the report of one page: the hero, and below it at most three small panels; in a single
-    column the hero alone.
+    column, and where there are none, the hero alone.
     """
-    if pages.is_narrow():
-        return hero_figure(analysis)
     names = [name for name in SMALL_PANELS if PANELS[name].shown(analysis)]
+    if pages.is_narrow() or not names:
+        return hero_figure(analysis)
     figure = _page(analysis, (HERO_SIZE[0], HERO_SIZE[1] + SMALL_ROW))
     grid = figure.add_gridspec(2, 1, height_ratios=(HERO_SIZE[1] - 0.6, SMALL_ROW))
     _draw_hero(figure, grid[0], analysis)
