@@ -51,7 +51,8 @@ class CustomStep:
     def _next(self, result: Any, state: Any) -> Any:
         """Return what is like the state: a result, its last parts, or one of them; else None."""
         parts = (result[1:], *reversed(result)) if isinstance(result, tuple) else ()
-        return next((each for each in (result, *parts) if _sizes(each) == _sizes(state)), None)
+        like = _sizes(state)
+        return next((each for each in (result, *parts) if _sizes(each) == like), None)
 
 
 def followed_as(module: nn.Module, cells: Sequence[Any]) -> Any:

@@ -1,9 +1,9 @@
 """Hooks: how gradient travels through the recurrent layers of a PyTorch model in training.
 
 Every so often a forward hook copies a few of the sequences that a layer is given (``reading``; of a
-Cell, ``cell_sequences``), with their initial states and the current weights, and ``watch.replay``
-runs our cells on them: PyTorch's graph is not kept, its random numbers are not drawn, and no
-gradient is requested. Source: PyTorch 2.13, ``torch.nn.modules.rnn``;
+Cell or another step, ``cell_sequences``), with their initial states and the current weights, and
+``watch.replay`` runs our cells on them, or the step itself is called: the training's graph, random
+numbers and gradients are left alone. Source: PyTorch 2.13, ``torch.nn.modules.rnn``;
 ``Module.register_forward_hook``, ``Tensor.register_post_accumulate_grad_hook``.
 """
 
