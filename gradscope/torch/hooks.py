@@ -198,7 +198,7 @@ class Watch:
         # A checkpoint recomputes the forward pass within the backward pass; a reentrant one makes
         # the call before that, which is part of the training, without a gradient.
         recomputes = torch._C._current_graph_task_id() != -1  # noqa: SLF001
-        self._recomputed |= {name} if recomputes else set()
+        self._recomputed |= {name} if recomputes and not self._sequences.measuring else set()
         graded = torch.is_grad_enabled() or name in self._recomputed
         graded = self._again or (graded and bool(self._norms.titles))
         ours = self._sequences.measuring or (self._again and check != self._follow_cell)

@@ -388,6 +388,27 @@ def test_a_watched_training_is_the_same_to_the_last_bit(make: Any, compiled: boo
     assert all(torch.equal(plain[name], seen[name]) for name in plain)
 
 
+@pytest.mark.parametrize("loops", [1, 2])
+def test_an_evaluation_in_between_is_no_step(loops: int) -> None:
+    from gradscope.torch import watch
+
+    torch.manual_seed(12)
+    net = Loop(Elman())
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with watch(net, every=1, share=None) as watching:
+        for _ in range(3):
+            optimizer.zero_grad()
+            torch.stack([net(batch()).sum() for _ in range(loops)]).sum().backward()
+            optimizer.step()
+            with torch.no_grad():
+                net(batch())
+
+    assert watching.journal.steps == 3
+    lags = [present(each.diagnosis).norms.lags.size for each in watching.journal.snapshots]
+    assert lags == [T] * 3
+    assert all(present(each.deviation) < 1e-12 for each in watching.journal.snapshots)
+
+
 def test_dropout_within_a_step_is_left_out_and_said() -> None:
     from gradscope.torch import watch
 
