@@ -100,8 +100,8 @@ class CellSequences:
         if custom and n_steps < 2:
             return
         size = sum(each[0].numel() for each in pytree.tree_leaves(sequence.returned))
-        # Another step's is assumed to cost as much as four of a Cell.
-        count, lags = steps.due(name, sequence.n_kept, size, n_steps, 4 if custom else 1)
+        # Another step's is assumed to cost as much as two of a Cell.
+        count, lags = steps.due(name, sequence.n_kept, size, n_steps, 2 if custom else 1)
         if not count:
             return
         calls = [*list(sequence.calls)[-lags:], (sequence.calls[-1][0], sequence.returned)]

@@ -95,7 +95,8 @@ class GradientNorms:
             if parameter.grad is not None:
                 gradient = parameter.grad.detach()
                 values = gradient.coalesce().values() if gradient.is_sparse else gradient
-                self._last[name] = torch.linalg.vector_norm(values, dtype=torch.float64)
+                real = values.abs() if values.is_complex() else values
+                self._last[name] = torch.linalg.vector_norm(real, dtype=torch.float64)
 
         self._guarded(name, keep_norm)
 

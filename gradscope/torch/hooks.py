@@ -206,7 +206,6 @@ class Watch:
         if ignored or not module.training:
             return
         self._trained |= graded
-        self._unseen.discard(name)
         if name in self._ignored and graded:
             # Its calls still mark where a training step begins.
             self._guarded("the steps", partial(self._steps.begin, name, graded=True))
@@ -214,6 +213,7 @@ class Watch:
         @torch.no_grad()
         def examine() -> None:
             if (call := read(given, named, output, graded=graded)) is not None:
+                self._unseen.discard(name)
                 check(name, call)
 
         self._guarded(name, examine)

@@ -48,8 +48,7 @@ class Snapshot:
     lags that a sequence does not have; ``bad_step`` is the step of the sequence at which the state
     overflows or is NaN, None if it never does; ``deviation`` is the largest difference between the
     module's outputs and the replay's, as a part of the largest output, None where dropout between
-    layers, newer weights or a state out of range rule the comparison out; ``left_out``: measured
-    without the dropout within the step.
+    layers, newer weights or a state out of range rule the comparison out; ``left_out``: no dropout.
     """
 
     step: int

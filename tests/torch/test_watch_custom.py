@@ -482,6 +482,53 @@ def test_a_step_that_detaches_its_state_has_no_gradient_at_all() -> None:
     assert present(snapshot.diagnosis).verdict.horizon is not None
 
 
+def test_a_named_cell_that_is_called_in_another_way_is_told() -> None:
+    from gradscope.torch import watch
+
+    class Timed(Elman):
+        def forward(self, x: Any, h: Any, t: float) -> Any:
+            return t * super().forward(x, h)
+
+    net = torch.nn.ModuleList([Timed(), Elman()])
+    with watch(net, share=None, cells=[*net]) as watching:
+        h, single = zeros(), zeros()[0]
+        for x in batch():
+            h, single = net[0](x, h, 0.5), net[1](x[0], single)
+        (h.sum() + single.sum()).backward()
+        torch.optim.SGD(net.parameters(), lr=0.1).step()
+
+    found = [(each.title, each.refusal) for each in watching.journal.refused]
+    assert found == [("0", Refusal.UNSEEN), ("1", Refusal.UNSEEN)]
+    assert (watching.journal.snapshots, watching.journal.failures) == ([], [])
+
+
+def test_a_complex_recurrence_is_measured_by_its_closed_form() -> None:
+    from gradscope.torch import watch
+
+    class Rotation(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = torch.nn.Parameter(
+                torch.polar(torch.full((2,), 0.9), torch.tensor([0.3, 1.0]))
+            )
+
+        def forward(self, x: Any, h: Any) -> Any:
+            return self.a * h + x
+
+    cell = Rotation()
+    with watch(cell, share=None) as watching:
+        h = torch.zeros(B, 2, dtype=torch.cfloat)
+        for x in torch.randn(T, B, 2):
+            h = cell(x, h)
+        h.abs().sum().backward()
+
+    (snapshot,) = watching.journal.snapshots
+    wanted = np.arange(1, T + 1) * np.log(np.abs(cell.a.detach().to(torch.cfloat).numpy()).max())
+    np.testing.assert_allclose(norms(snapshot)[:, 0], wanted, rtol=1e-6)
+    norm = np.linalg.norm(cell.a.grad.numpy())
+    np.testing.assert_allclose(watching.journal.gradient_norms[1], norm, rtol=1e-6)
+
+
 def test_a_state_that_is_detached_between_steps_has_no_products() -> None:
     from gradscope.torch import watch
 
