@@ -38,6 +38,7 @@ _NAMES = {
     "jacobians.diagonal": ("ChannelNorms", "DiagonalChain", "channel_norms"),
     "jacobians.rank_one": ("DiagonalPlusRankOneChain",),
     "jacobians.lag_norms": ("LagNorms", "lag_norms"),
+    "jacobians.stack_chain": ("DepthMap", "StackChain", "depth_map"),
     "jacobians.lag_map": ("LagMap", "lag_map"),
     "jacobians.singular_values": ("SingularValues", "singular_values"),
     "jacobians.lyapunov": ("LyapunovSpectrum", "lyapunov_exponents"),

@@ -231,8 +231,8 @@ MUTANTS = (
     Mutant(
         "dropped rows that nobody watches",
         "jacobians/kernels/rank_adaptive.py",
-        "probes = mixture @ dropped +",
-        "probes = 0.0 * (mixture @ dropped) +",
+        "probes = mixture @ graded[:, left:] +",
+        "probes = 0.0 * (mixture @ graded[:, left:]) +",
         "jacobians/test_lag_norms_certificate.py::test_a_direction_that_returns_is_measured_right_in_the_end",
     ),
     Mutant(
@@ -245,9 +245,23 @@ MUTANTS = (
     Mutant(
         "rows dropped by their size and not its square",
         "jacobians/kernels/rank_adaptive.py",
-        "tails > limit[:, None] ** 2",
-        "tails > limit[:, None]",
+        "limit[None] ** 2, self._rng",
+        "limit[None], self._rng",
         "jacobians/kernels/test_rank_adaptive.py::test_gram_matrix_of_kept_rows_is_that_of_the_product_up_to_what_was_dropped",
+    ),
+    Mutant(
+        "gradient that does not go down to the layer below",
+        "jacobians/stack_chain.py",
+        "arrived[layer] = added(rows[layer], (of.enter(below[0], at), below[1]))",
+        "arrived[layer] = rows[layer]",
+        "jacobians/test_stack_chain.py::test_the_transport_through_layers_that_add_up_grows_binomially",
+    ),
+    Mutant(
+        "a stack whose dropped directions are not looked for again",
+        "jacobians/stack_chain.py",
+        "if found.certificate > tolerance:",
+        "if found.certificate > 1e300:",
+        "jacobians/test_stack_chain.py::test_a_direction_that_comes_back_is_not_lost",
     ),
     Mutant(
         "a map of the lags for a map of the times",
@@ -356,9 +370,9 @@ MUTANTS = (
     ),
     Mutant(
         "the scale of younger errors ignored in the log adjoints",
-        "jacobians/adjoints.py",
-        "np.maximum(exponents, scale), exponents)",
-        "exponents, exponents)",
+        "jacobians/kernels/powers_of_two.py",
+        "common = np.maximum(*shifts)",
+        "common = shifts[0]",
         "jacobians/test_adjoints.py::test_errors_of_very_different_age_add_up",
     ),
     Mutant(

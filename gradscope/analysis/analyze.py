@@ -69,6 +69,7 @@ def analyze(
     examined = prepared.batch.batch.first(trajectory.n_steps)
     of = (network, trajectory, examined, stage.profile.log_norms, resolved, progress)
     details = measure_details(*of, burn_in=stage.growth.burn_in)
+    details = replace(details, depth=prepared.depth) if prepared.depth else details
     advice = (stage.verdict, stages[0].causes, resolved.as_dict(), measured_rate(prepared))
     advised = remedies(*advice, clipping_value(history)) if advise else ()
     made = (network, trajectory, examined, advised, details, prepared.layers, explained)

@@ -20,6 +20,7 @@ from gradscope.jacobians.parameter_profile import sensitivity
 from gradscope.jacobians.reference import Verification, verify_lag_norms
 from gradscope.jacobians.shares import GradientShares, gradient_shares
 from gradscope.jacobians.singular_values import SingularValues, singular_values
+from gradscope.jacobians.stack_chain import DepthMap
 from gradscope.learning.readout import memory_function
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
@@ -113,13 +114,14 @@ class Spectrum(CompactRepr):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Details(CompactRepr):
-    """Further measurements; None where not asked for."""
+    """Further measurements; None where not asked for, ``depth`` where there is no stack."""
 
     map: LagMap | None = None
     shares: GradientShares | None = None
     spectrum: Spectrum | None = None
     memory: Memory | None = None
     verification: Verification | None = None
+    depth: DepthMap | None = None
 
 
 NO_DETAILS = Details()

@@ -28,6 +28,7 @@ from gradscope.data.problem import Problem, recorded_problem, series_problem
 from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, Table, read_table
 from gradscope.data.tasks import make_task
 from gradscope.errors import SettingError
+from gradscope.jacobians.stack_chain import DepthMap
 from gradscope.learning.history import History
 from gradscope.learning.readout import Source
 from gradscope.model.cells import Cell
@@ -53,7 +54,7 @@ class Prepared:
     training batches from ``task`` (None: no training). ``resolved`` are the settings with all that
     the files say filled in; ``error`` is what a saved run keeps (None: to be measured), ``layers``
     every layer of a file of weights, ``stack`` the same with weights and trajectories, kept only on
-    request; ``earlier_training`` is what a saved run keeps of its training.
+    request; ``earlier_training`` is that of a saved run, ``depth`` the map of the stack.
     """
 
     network: Cell
@@ -67,6 +68,7 @@ class Prepared:
     stack: "ImportedStack | None" = None
     problem: Problem | None = None
     earlier_training: History | None = None
+    depth: DepthMap | None = None
 
 
 def prepare(
@@ -169,14 +171,16 @@ def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) 
 def _imported(values: Mapping[str, Any], *, keep_stack: bool) -> Prepared:
     """Take a layer of a file of weights, driven by data or noise."""
     from gradscope.analysis.imported.resolve import import_stack
-    from gradscope.analysis.imported.stack import evaluation_of, judge_layers
+    from gradscope.analysis.imported.stack import evaluation_of, judge_layers, measure_depth
 
     stack = import_stack(values)
     batch = evaluation_of(stack)
     held_out = None if batch.task_info.baseline is None else batch
     given = (None, stack.settings, StageName.GIVEN, None)
     kept = stack if keep_stack else None
-    prepared = Prepared(stack.params, batch, held_out, *given, judge_layers(stack), kept)
+    depth = measure_depth(stack, batch.batch) if stack.settings.start is None else None
+    layers = judge_layers(stack, depth)
+    prepared = Prepared(stack.params, batch, held_out, *given, layers, kept, depth=depth)
     return prepared if stack.settings.start is None else _to_train(prepared)
 
 

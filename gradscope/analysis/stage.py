@@ -37,7 +37,7 @@ MIN_GATED = 300
 so close to one another that tangents turn among them for hundreds of steps."""
 
 PARAMETER_SEQUENCES, SHARE_SEQUENCES = 4, 2
-"""Sequences behind the parameter profile, and behind the check that errors reach the parameters."""
+"""Sequences behind the parameter profile; the depth map, the check that errors reach parameters."""
 
 MAX_WEIGHT, MAX_ENTERING = 1e90, 1e50
 """With weights, inputs and h_0 up to these no step of fewer than 1e9 units reaches that state."""

@@ -32,6 +32,8 @@ class ReasonCode(StrEnum):
     GRADIENT_FINE = "gradient-fine"
     AT_BASELINE = "no-better-than-baseline"
     BEATS_BASELINE = "better-than-baseline"
+    MAINLY_IN_DEPTH = "mainly-in-depth"
+    MAINLY_IN_TIME = "mainly-in-time"
     TRAINING_SHORTENED = "training-shortened-the-reach"
 
 

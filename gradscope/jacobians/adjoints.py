@@ -10,7 +10,7 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.batch import Targets
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.chain import step_shifts
-from gradscope.jacobians.kernels.powers_of_two import LOG_2, rescaled
+from gradscope.jacobians.kernels.powers_of_two import LOG_2, added, rescaled
 from gradscope.learning.bptt import entering_errors
 from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell, Linearization
@@ -46,7 +46,7 @@ def scaled_adjoints(
             rows, exponents = chain.vjp(rows, step + 1), exponents + shifts[step]
         if step > 0:
             errors = entering[step - 1][:, None, :]
-            rows, exponents = _add(rows, exponents, errors, scales[step - 1])
+            rows, exponents = added((rows, exponents), (errors, scales[step - 1]))
         rows, exponents = rescaled(rows, exponents)
         yield step, rows[:, 0], exponents
 
@@ -61,16 +61,3 @@ def scaled_entering_errors(
     scales = np.maximum(exponents, 0).astype(np.int64)
     scaled = np.ldexp(output_slopes, -scales[:, None, None])
     return entering_errors(params, linearization, scaled), scales
-
-
-def _add(
-    rows: FloatArray, exponents: IntArray, entering: FloatArray, scale: int
-) -> tuple[FloatArray, IntArray]:
-    """Add errors times 2**scale to rows times 2**exponents, at the scale of the larger of both."""
-    # An empty row has no scale: the other's is taken as it is, or its digits would be shifted out.
-    present = entering.any(axis=(1, 2))
-    empty = ~rows.any(axis=(1, 2))
-    common = np.where(empty, scale, np.where(present, np.maximum(exponents, scale), exponents))
-    shifted = np.ldexp(rows, (exponents - common)[:, None, None])
-    behind = np.where(present, scale - common, 0)
-    return shifted + np.ldexp(entering, behind[:, None, None]), common

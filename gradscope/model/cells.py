@@ -110,8 +110,8 @@ class Linearization(ABC):
         yield "recurrent_weights", everything, trajectory.hidden[:-1]
         yield "hidden_bias", everything, np.ones((*trajectory.inputs.shape[:2], 1))
 
-    def enter(self, errors: FloatArray) -> FloatArray:
-        """Turn ∂E/∂h_t (T,B,H), as the readout sends it, into ∂E/∂s_t (T,B,S)."""
+    def enter(self, errors: FloatArray, _at: At = slice(None), /) -> FloatArray:
+        """Turn ∂E/∂h_t (…,H), as the readout sends it, into ∂E/∂s_t (…,S), by default all t."""
         return errors
 
     def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:

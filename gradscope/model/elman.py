@@ -211,6 +211,6 @@ class PreLinearization(_ElmanLinearization):
         """W multiplies φ′(v_{t−1}) ∘ v."""
         return cells.outer_sum(local, vectors * self.slopes[at])
 
-    def enter(self, errors: FloatArray) -> FloatArray:
+    def enter(self, errors: FloatArray, at: At = slice(None), /) -> FloatArray:
         """The readout sees φ(v_t)."""
-        return errors * self.slopes[1:]
+        return errors * self.slopes[1:][at]

@@ -163,9 +163,9 @@ class LstmLinearization(Linearization):
         """Return (q ∘ u, u): what a change u of c_t is in (h_t, c_t), the output gate held."""
         return np.concatenate([to_cell * self.shown[at], to_cell], axis=-1)
 
-    def enter(self, errors: FloatArray) -> FloatArray:
+    def enter(self, errors: FloatArray, _at: At = slice(None), /) -> FloatArray:
         """The readout sees h_t; nothing enters at c_t."""
-        return np.concatenate([errors, np.zeros_like(errors)], axis=2)
+        return np.concatenate([errors, np.zeros_like(errors)], axis=-1)
 
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
         """The forget gate alone, with W_g v and φ at its ceiling, φ as it is, i, moving gates."""

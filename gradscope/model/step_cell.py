@@ -118,7 +118,7 @@ class StepLinearization(Linearization):
         many = vectors.reshape(steps.size, -1, self.local_size)
         return self.steps.push(many, steps.ravel() + 1, sequences.ravel()).reshape(vectors.shape)
 
-    def enter(self, errors: FloatArray) -> FloatArray:
+    def enter(self, errors: FloatArray, _at: At = slice(None), /) -> FloatArray:
         """Turn errors of what is read (T,B,O) into those of the states (T,B,S)."""
         return self.steps.enter(errors)
 

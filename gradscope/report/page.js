@@ -340,6 +340,13 @@ const FIGURES = {
       pick: (x, y) => setLag(y - x), read: (x, y) => near(y) > near(x)
         ? `t ${times[near(y)]}, k ${times[near(x)]}: ${power(of.get(near(y) * n + near(x)) ?? -Infinity)}` : "" });
   },
+  depth(host) {
+    const { lag, log10_norm: log } = TABLES.depth, names = values(TABLES.depth, "layer"), n = lag.length / names.length;
+    const at = (x, y) => Math.min(Math.floor(y), names.length - 1) * n + Math.min(Math.max(Math.round(x), 0), n - 1);
+    chart(host, { x: { label: "steps back (lag)", low: 0, high: n - 1 }, y: { label: `layer, from ${names[0]} up`, low: 0, high: names.length }, at: state.lag, pick: setLag,
+      under: (box) => raster(box, n, names.length, (a, row) => diverging(Number.isFinite(log[row * n + a]) ? log[row * n + a] : -9)),
+      read: (x, y) => `${names[Math.floor(at(x, y) / n)]}, lag ${lag[at(x, y)]}: ${power(log[at(x, y)])}` });
+  },
   theory(host) {
     const { theory, rate_nats_per_step: rate, applies } = TABLES.theory, measured = stageOf(TABLES.causes).total_nats_per_step[0];
     const lines = theory.map((name, k) => ({ name: name.replaceAll("-", " "), dots: finite([rate[k]]), tick: measured,

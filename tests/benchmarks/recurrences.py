@@ -5,10 +5,13 @@ from itertools import chain as chained
 
 import numpy as np
 
+from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.chain import Chain, DenseChain
 from gradscope.jacobians.diagonal import DiagonalChain, channel_norms
 from gradscope.jacobians.lag_norms import lag_norms
+from gradscope.jacobians.stack_chain import StackChain, depth_map
 from tests.benchmarks.measure import Row, Side, compare
+from tests.stacks import drawn, run
 
 CHANNELS, STEPS = 4096, 10_000
 STEPPED = 60
@@ -19,6 +22,7 @@ def rows() -> Iterator[Row]:
     yield diagonal_against_its_floor()
     yield blocks_against_their_floor()
     yield diagonal_against_dense()
+    yield stack_against_its_layers()
     for hidden, floor in ((32, 0.5), (128, 1.5), (256, 1.5)):
         yield rows_against_jacobians(hidden, floor)
 
@@ -71,6 +75,17 @@ def diagonal_against_dense() -> Row:
     ours = Side(lambda: lag_norms(DiagonalChain(factors)))
     reference = Side(lambda: lag_norms(dense, 50), 50 / 1000)
     return compare(name, 100.0, ours, reference, note="reference: 50 of 1000 lags", repeats=3)
+
+
+def stack_against_its_layers() -> Row:
+    """The map of four LSTMs by layer and lag, against the profile of each of them by itself."""
+    rng, hidden = np.random.default_rng(0), 64
+    cells = [drawn("lstm", hidden, hidden, rng) for _ in range(4)]
+    layers = run(cells, rng.standard_normal((STEPPED, 2, hidden)))
+    chains = [cell_chain(*each) for each in layers]
+    name = f"stack of 4 LSTMs, H = {hidden}, T = {STEPPED}, by layer and lag vs each layer apart"
+    ours = Side(lambda: depth_map(StackChain(layers)))
+    return compare(name, 0.1, ours, Side(lambda: list(map(lag_norms, chains))), repeats=3)
 
 
 def rows_against_jacobians(hidden: int, floor: float) -> Row:

@@ -150,7 +150,9 @@ def test_a_null_always_has_a_reason_beside_it(document: dict[str, Any]) -> None:
     # What is absent by choice (an unset setting, no training, no known lag, no closer look) needs
     # none.
     absent = ("settings", "training", "required_lag", "null_because")
-    snapshots = {(name,) for name in ("map", "shares", "spectrum", "memory", "verification")}
+    snapshots = {
+        (name,) for name in ("map", "shares", "spectrum", "memory", "verification", "depth")
+    }
     for path, siblings in nulls(document):
         if path not in snapshots and not any(name in part for part in path for name in absent):
             assert any(

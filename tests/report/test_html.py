@@ -32,6 +32,7 @@ from gradscope.sweep.executors import Workers
 from gradscope.sweep.query import read_rows
 from gradscope.sweep.run import run_sweep
 from gradscope.sweep.summary import summarize
+from tests.stacks import with_depth
 from tests.sweeping import cells_of
 
 CHROMIUM = shutil.which("chromium")
@@ -145,8 +146,7 @@ def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
         data=str(series), steps=12, hidden=6, sequences=3, batch=4, updates=3,
         map=True, shares=True, spectrum=True, memory=True, verify=True,
     )  # fmt: skip
-    found: Analysis = gradscope.analyze(settings)
-    return found
+    return with_depth(gradscope.analyze(settings))
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,25 @@
 """A stack of imported layers on its inputs, and a verdict on the layers that are not studied."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from gradscope.analysis.details import first_sequences
 from gradscope.analysis.results import ImportedLayer, ImportedNetwork, LayerVerdict
 from gradscope.analysis.settings import Settings
-from gradscope.analysis.stage import EvaluationBatch, first_overflow, judged
-from gradscope.arrays import FloatArray, IntArray
+from gradscope.analysis.stage import SHARE_SEQUENCES, EvaluationBatch, first_overflow, judged
+from gradscope.arrays import LN_10, FloatArray, IntArray, plain, quantiles
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.data.columns import quoted
 from gradscope.data.recordings import Layout, Recording, read_targets
 from gradscope.data.series import memoryless_error
 from gradscope.diagnosis.reasons import Reason, ReasonCode
-from gradscope.learning.losses import error_per_step
-from gradscope.model.cells import Cell
+from gradscope.jacobians import stack_chain
+from gradscope.jacobians.adjoints import scaled_entering_errors
+from gradscope.learning.losses import error_per_step, step_errors
+from gradscope.model.cells import Cell, project_inputs
 from gradscope.model.stack import Layer, NoiseSource, turned, unroll_stack
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import CellName, ErrorName, StateName
@@ -156,9 +159,45 @@ def _reading(stack: ImportedStack) -> str:
     return said
 
 
-def judge_layers(stack: ImportedStack) -> ImportedNetwork:
+def measure_depth(stack: ImportedStack, batch: Batch) -> stack_chain.DepthMap | None:
+    """Return how much of the gradient at the top of the stack arrives at each layer, with targets
+    of the error too; None for one layer, layers of two directions, or a state that overflows.
+    """
+    of = [(cell, stack.trajectories[layer.title]) for ((layer, cell), *_) in stack.layers]
+    if not 1 < len(of) == len(stack.trajectories) or any(first_overflow(ran) for _, ran in of):
+        return None
+    places, settings, adjoints = batch.whole(SHARE_SEQUENCES), stack.settings, None
+    chain = stack_chain.StackChain([(c, first_sequences(c, ran, places)) for c, ran in of])
+    found = stack_chain.depth_map(chain, settings.max_lag, settings.tolerance)
+    if settings.targets is not None:
+        chain, params = stack_chain.StackChain(of), stack.params
+        outputs = project_inputs(of[-1][1].hidden[1:], params.output_weights, params.output_bias)
+        slopes = step_errors(outputs, batch.targets)[1]
+        entering = scaled_entering_errors(params, chain.of[-1][1], slopes)
+        adjoints = stack_chain.stack_adjoint_norms(chain, *entering)
+    return replace(found, layers=tuple(stack.trajectories), log_adjoints=adjoints)
+
+
+def _depth_reasons(depth: stack_chain.DepthMap, settings: Settings) -> list[Reason]:
+    """Say where the lowest layer's gradient goes half of the way to a threshold: depth or time."""
+    lowest = quantiles(depth.log_norms[0], (0.5,))[0]
+    low, high = np.log(settings.vanishing), np.log(settings.exploding)
+    arrives, grows = np.flatnonzero(lowest >= low), np.flatnonzero(lowest > high)
+    if not grows.size and lowest[-1] >= low:
+        return []
+    # Lost for good: what is missing where most arrives is lost in depth, the rest in time.
+    lag, at, end, threshold = arrives.max(initial=-1) + 1, lowest.argmax(), low, settings.vanishing
+    if grows.size:
+        lag, at, end, threshold = grows[0], 0, high, settings.exploding
+    by_depth = lowest[at] / end >= 0.5
+    numbers = {"lag": int(lag), "from_lag": int(at), "log10_norm": plain(lowest[at] / LN_10)}
+    numbers |= {"threshold": threshold, "layer": depth.layers[0], "top": depth.layers[-1]}
+    return [Reason(ReasonCode.MAINLY_IN_DEPTH if by_depth else ReasonCode.MAINLY_IN_TIME, numbers)]
+
+
+def judge_layers(stack: ImportedStack, depth: stack_chain.DepthMap | None) -> ImportedNetwork:
     """Describe every layer in the file, with a verdict on the others of the studied one's stack."""
-    faults: list[Reason] = []
+    faults = _depth_reasons(depth, stack.settings) if depth else []
     cells = {layer.title: cell for depth in stack.layers for layer, cell in depth}
     lowest = [layer.title for layer, _ in stack.layers[0]]
 

@@ -115,29 +115,11 @@ class RankAdaptiveProduct:
         """Where it is due, rotate R and drop its negligible rows, given its last σ_max (N,)."""
         if self._drop == 0 or self.lag < self._next_compression:
             return
-        kept, probes = self._rows[:, : self.rank], self._rows[:, self.rank :]
-        graded = _graded(kept)
-        energies = np.einsum("nrs,nrs->nr", graded, graded)
-        # tails[:, i] = Σ_{j ≥ i} ‖row j‖², the squared Frobenius norm of what dropping the rows
-        # from i on would add to E. Summed from the small end: large rows do not swallow it.
-        tails = np.cumsum(energies[:, ::-1], axis=1)[:, ::-1]
         # A thin R has a narrow spectrum, where what was dropped takes long to die out, and may grow
         # for a while; its rows are cheap. Hence √(r/S) in the limit.
         limit = self._drop * np.sqrt(self.rank / self._size) * sigma
-        # All N products keep the same number of rows, so that they stay one array: the most any
-        # of them needs.
-        needed = np.count_nonzero(tails > limit[:, None] ** 2, axis=1)
-        rank = max(1, int(needed.max()))
-        if rank < self.rank:
-            # The new rows of E join those dropped before in the same s probes Y = ΩᵀE, Ω standard
-            # normal: Gaussian sketches of two blocks with independent Ω add up to that of both.
-            dropped = graded[:, rank:]
-            mixture = self._rng.standard_normal((n_probes(self._size), dropped.shape[1]))
-            probes = mixture @ dropped + (probes if probes.size else 0.0)
-            self._patience = 1.0
-        else:
-            self._patience *= 2.0
-        self._rows = np.concatenate([graded[:, :rank], probes], axis=1)
+        self._rows, rank = compressed(self._rows, self.rank, limit[None] ** 2, self._rng)
+        self._patience = 1.0 if rank < self.rank else 2.0 * self._patience
         self.rank = rank
         # Compress at intervals that make the cost of one compression, about 0.5 + 2.8 r/S lags
         # (measured), and that of rows kept too long equal, where r falls like 1/ℓ: √(2 cost ℓ).
@@ -150,6 +132,28 @@ class RankAdaptiveProduct:
         self._ends, self._sequences = self._ends[:count], self._sequences[:count]
         self._rows, self._exponents = self._rows[:count], self._exponents[:count]
         self._alive = self._alive[:count]
+
+
+def compressed(
+    rows: FloatArray, rank: int, limits: FloatArray, rng: np.random.Generator, *ends: int
+) -> tuple[FloatArray, int]:
+    """Rotate R, the first rows (N,r,S), and turn those into probes whose squared Frobenius norm in
+    every block of columns, up to its end and the last, is within ``limits`` (blocks,N).
+    """
+    graded, probes = graded_rows(rows[:, :rank]), rows[:, rank:]
+    blocks = np.split(graded, ends, axis=2)
+    energies = np.stack([np.einsum("nrs,nrs->nr", each, each) for each in blocks])
+    # tails[:, :, i] = Σ_{j ≥ i} ‖row j‖², the squared Frobenius norm of what dropping the rows
+    # from i on would add to E. Summed from the small end: large rows do not swallow it.
+    tails = np.cumsum(energies[..., ::-1], axis=2)[..., ::-1]
+    # All N products keep the same number of rows, so that they stay one array: the most any needs.
+    left = max(1, int(np.count_nonzero(tails > limits[..., None], axis=2).max()))
+    if left < rank:
+        # The new rows of E join those dropped before in the same s probes Y = ΩᵀE, Ω standard
+        # normal: Gaussian sketches of two blocks with independent Ω add up to that of both.
+        mixture = rng.standard_normal((n_probes(rows.shape[2]), rank - left))
+        probes = mixture @ graded[:, left:] + (probes if probes.size else 0.0)
+    return np.concatenate([graded[:, :left], probes], axis=1), left
 
 
 def n_probes(state_size: int) -> int:
@@ -185,7 +189,7 @@ def _sizes(rows: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt(energies) if by_squares else np.max(np.abs(rows), axis=(1, 2)))
 
 
-def _graded(rows: FloatArray) -> FloatArray:
+def graded_rows(rows: FloatArray) -> FloatArray:
     """Rotate R (N,r,S) from the left so that its rows fall off in size: T of R = Q T, or, where R
     is thin, the Q of R Rᵀ, one more step of subspace iteration, which is sharper and cheaper.
     """

@@ -19,7 +19,8 @@ from gradscope.report.words.theory import objection_sentence
 def details_document(analysis: Analysis) -> Document:
     """Return the measurements of the last stage, null where not asked for."""
     details, settings = analysis.details, analysis.settings
-    memory = details.memory
+    memory, depth = details.memory, details.depth
+    adjoints = None if depth is None else depth.log_adjoints
     checked = details.verification
     verification = checked and {
         **named(checked, "lags", "swept_lag", worst_deviation="worst"),
@@ -39,6 +40,13 @@ def details_document(analysis: Analysis) -> Document:
                 "null_because": "the state overflows",
             },
             "verification": verification,
+            "depth": depth
+            and {
+                **named(depth, "layers", "certificate"),
+                "log10_norm_median_by_lag": tables.median_map(depth.log_norms) / LN_10,
+                "log10_adjoint_by_step": adjoints if adjoints is None else adjoints / LN_10,
+                "null_because": "nothing arrives; without targets no adjoints",
+            },
         }
     )
     return document

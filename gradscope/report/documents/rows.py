@@ -15,6 +15,7 @@ from gradscope.arrays import LN_10, FloatArray, IntArray, plain, quantiles
 from gradscope.diagnosis.growth import terms_of
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
+from gradscope.jacobians.stack_chain import DepthMap
 
 Rows = tuple[tuple[str, ...], list[list[Any]]]
 Column = np.ndarray[Any, Any]
@@ -159,6 +160,13 @@ def map_rows(found: LagMap) -> Rows:
     times, middle = found.times, median_map(found.log_norms) / LN_10
     later, earlier = np.tril_indices(times.size, -1)
     return table_rows(later=times[later], earlier=times[earlier], log10_norm=middle[later, earlier])
+
+
+def depth_rows(depth: DepthMap) -> Rows:
+    """Return one row per layer and lag: log10 σ_max(∂h^top_T/∂s^l_{T−ℓ}), the median."""
+    layer, lag = np.indices(depth.log_norms.shape[:2])
+    titles = np.array(depth.layers, object)[layer]
+    return table_rows(layer=titles, lag=lag, log10_norm=median_map(depth.log_norms) / LN_10)
 
 
 def shared_by(shares: GradientShares) -> tuple[str, ...]:

@@ -125,7 +125,7 @@ class View:
     @property
     def needs(self) -> dict[str, Any]:
         """The settings that measure what the panels show."""
-        asked = (PANELS[name].needs for name in self.panels if name != HERO)
+        asked = (PANELS[name].needs for name in self.panels if name not in (HERO, "depth"))
         return dict.fromkeys(filter(None, asked), True)
 
     def require(self, analysis: "Analysis") -> None:
@@ -175,6 +175,8 @@ ROWS = (
           why_empty="nothing was trained; give --updates N",
           present=lambda analysis: analysis.history is not None),
     Panel("map", "Every state against earlier ones", "spectra_panels", Band.WHETHER, needs="map"),
+    Panel("depth", "What arrives at each layer, by lag", "spectra_panels", Band.WHETHER,
+          needs="depth", why_empty="there is no stack of one direction", term="lag map"),
     Panel("singular", "Singular values, a curve per lag", "spectra_panels",
           needs="spectrum"),
     Panel("shares", "The gradient by lag", "spectra_panels", needs="shares"),

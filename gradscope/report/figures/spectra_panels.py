@@ -9,6 +9,7 @@ from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10, plain
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
+from gradscope.jacobians.stack_chain import DepthMap
 from gradscope.report.documents.rows import SHARED, median_map, shared_by
 from gradscope.report.figures import style
 from gradscope.report.figures.style import BLUE, GREEN, GREY, INK, VERMILLION, Look
@@ -47,6 +48,21 @@ def map_panel(axes: "Axes", analysis: Analysis, found: LagMap) -> None:
         ends = [0, last - horizon], [horizon, last]
         axes.plot(*ends, color=VERMILLION, linestyle="--", linewidth=1.2)
         style.write_above(axes, f"dashed: the memory horizon, {steps(horizon)}")
+
+
+def depth_panel(axes: "Axes", _: Analysis, depth: DepthMap) -> None:
+    """Draw log10 σ_max(∂h^top_T/∂s^l_{T−ℓ}) for every layer and lag, the median over sequences."""
+    style.dress(axes, style.LAG, "")
+    axes.grid(visible=False)
+    colors, norm = style.growth_colors(style.CORRIDOR)
+    values = np.maximum(median_map(depth.log_norms) / LN_10, -style.CORRIDOR)
+    look: Look = {"origin": "lower", "interpolation": "nearest", "aspect": "auto", "norm": norm}
+    image = axes.imshow(values, cmap=colors, **look)
+    shown = slice(None, None, 1 + len(depth.layers) // 13)
+    names = [style.plain_text(each) for each in depth.layers[shown]]
+    axes.set_yticks(range(len(depth.layers))[shown], names)
+    marks = (-style.CORRIDOR, 0.0, style.CORRIDOR)
+    style.color_bar(image, [axes], "", {each: style.power(each) for each in marks})
 
 
 def shares_panel(axes: "Axes", analysis: Analysis, shares: GradientShares) -> None:

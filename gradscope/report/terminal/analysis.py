@@ -8,7 +8,6 @@ from rich.text import Text
 
 from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
-from gradscope.analysis.details import NO_DETAILS
 from gradscope.analysis.results import Analysis, ImportedLayer, LayerVerdict, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import LN_10, plain
@@ -49,10 +48,10 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
     parts: list[RenderableType] = [*first_screen(analysis, screen)]
     if screen.full:
         parts += [Text(), *_tables(analysis, screen)]
-    if analysis.details is not NO_DETAILS:
-        names = "map", "shares", "lyapunov", "singular", "memory", "sensitivity"
-        read = [each.reading(analysis) for name in names if (each := PANELS[name]).shown(analysis)]
-        parts += [Text(), *bullets("In detail", read + verification_sentences(analysis), screen)]
+    names = "map", "shares", "lyapunov", "singular", "memory", "sensitivity"
+    read = [each.reading(analysis) for name in names if (each := PANELS[name]).shown(analysis)]
+    if read := read + verification_sentences(analysis):
+        parts += [Text(), *bullets("In detail", read, screen)]
     return Group(*parts)
 
 
@@ -65,7 +64,8 @@ def _tables(analysis: Analysis, screen: Screen) -> Iterator[RenderableType]:
     if analysis.network is not None:
         yield Text(screen.say(layers_title(analysis)), style="bold")
         yield from (table_of(LAYER_TITLES, layer_rows(analysis), screen, gap=2), Text())
-    yield from bullets("Why", why(analysis), screen)
+    deep = [PANELS["depth"].reading(analysis)] * PANELS["depth"].shown(analysis)
+    yield from bullets("Why", why(analysis) + deep, screen)
     if analysis.remedies:
         sentences, commands = advice(analysis)
         yield from (Text(), *bullets("What to do", sentences, screen, commands))
@@ -151,8 +151,10 @@ def measure_sentence(analysis: Analysis) -> str:
 
 def layers_title(analysis: Analysis) -> str:
     """Return what stands above the table of layers."""
-    studied = analysis.network and analysis.network.studied
-    return f"Layers of {analysis.settings.weights} (studied: {studied})"
+    network = analysis.network
+    ways = network and {each.direction for each in network.layers}
+    apart = ", each way by itself" if ways and len(ways) > 1 else ""
+    return f"Layers of {analysis.settings.weights} (studied: {network and network.studied}{apart})"
 
 
 def layer_rows(analysis: Analysis) -> list[list[str]]:

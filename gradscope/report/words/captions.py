@@ -11,6 +11,7 @@ from gradscope.diagnosis.theory import TheoryName
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.lyapunov import ERRORS_APART
 from gradscope.jacobians.shares import GradientShares
+from gradscope.jacobians.stack_chain import DepthMap
 from gradscope.names import Regime
 from gradscope.report.documents.rows import median_map, middle
 from gradscope.report.words.headline import cause_sentence
@@ -191,6 +192,15 @@ def sensitivity_caption(analysis: Analysis, memory: Memory) -> str:
         f"{number(found[0])} where at the last alone; half of it comes within "
         f"{steps(memory.steps_for_half)}.{remedy if sharp else ''}"
     )
+
+
+def depth_caption(analysis: Analysis, depth: DepthMap) -> str:
+    """Say from which lag on too little of the gradient at the top arrives at each layer."""
+    end, top = analysis.settings.vanishing, depth.layers[-1]
+    below = [np.flatnonzero(row < np.log(end)) for row in median_map(depth.log_norms)]
+    lost = [f"{n} at lag {at[0]}" for n, at in zip(depth.layers, below, strict=True) if at.size]
+    said = f"first below {fraction(end)}: {', '.join(lost)}" if lost else "no layer loses it"
+    return f"How much of the gradient at {top} at the last step arrives at each layer: {said}."
 
 
 def singular_caption(_: Analysis, spectrum: Spectrum) -> str:

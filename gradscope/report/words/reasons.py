@@ -115,6 +115,16 @@ def _more(correlation: float) -> str:
     return f"keeps {'more' if correlation > 0.0 else 'less'} of the gradient"
 
 
+def _through(n: Mapping[str, Any], where: str) -> str:
+    size = power_of_ten(-math.inf if n["log10_norm"] is None else n["log10_norm"])
+    end, lost = fraction(n["threshold"]), n["threshold"] < 1.0
+    then = f"below {end} from lag {n['lag']} on" if lost else f"above {end} at lag {n['lag']}"
+    return (
+        f"Through the stack the gradient is {'lost' if lost else 'too large'} mainly in {where}: "
+        f"from {n['top']} down to {n['layer']} σ_max is {size} at lag {n['from_lag']}, {then}."
+    )
+
+
 _NO_PATH = "no path leads back."
 
 _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
@@ -192,5 +202,7 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ReasonCode.AT_BASELINE: lambda n: f"It does no better than without memory: {_error(n)}",
         ReasonCode.BEATS_BASELINE: lambda n: f"It does better than without memory: {_error(n)}",
         ReasonCode.TRAINING_SHORTENED: _shortened,
+        ReasonCode.MAINLY_IN_DEPTH: lambda n: _through(n, "depth, layer by layer"),
+        ReasonCode.MAINLY_IN_TIME: lambda n: _through(n, "time"),
     }
 )

@@ -48,6 +48,7 @@ from gradscope.report.words.headline import answer
 from gradscope.report.words.theory import theory_words
 from tests.present import present
 from tests.report.drawn_texts import clashes, hidden_share
+from tests.stacks import with_depth
 
 SMALL = {"hidden": 6, "steps": 12, "sequences": 3, "batch": 4}
 
@@ -212,12 +213,12 @@ def test_pyplot_is_never_imported() -> None:
 @cache
 def closely(activation: ActivationName) -> Analysis:
     snapshots = {"map": True, "shares": True, "spectrum": True, "memory": True}
-    return analysis_of(activation=activation, steps=60, updates=20, **snapshots)
+    return with_depth(analysis_of(activation=activation, steps=60, updates=20, **snapshots))
 
 
 @pytest.fixture(scope="module")
 def looked_at_closely() -> Analysis:
-    return analysis_of(map=True, shares=True, spectrum=True, memory=True)
+    return with_depth(analysis_of(map=True, shares=True, spectrum=True, memory=True))
 
 
 @pytest.mark.parametrize("cell", list(CellName))

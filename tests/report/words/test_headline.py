@@ -300,6 +300,8 @@ def test_a_loaded_network_is_described_by_its_file(analyses: dict[str, Analysis]
 
 UNSCALED = {"column": 2, "mean": 0.1, "standard_deviation": 1.0, "driven": 80.0}
 
+THROUGH: dict[str, Any] = {"lag": 9, "from_lag": 2, "layer": "rnn[0]", "top": "rnn[3]"}
+
 REASONS: dict[ReasonCode, list[dict[str, Any]]] = {
     ReasonCode.BELOW_THRESHOLD: [{"lag": 12, "threshold": 1e-3}],
     ReasonCode.ABOVE_THRESHOLD: [{"lag": 12, "threshold": 1e3}],
@@ -349,6 +351,15 @@ REASONS: dict[ReasonCode, list[dict[str, Any]]] = {
         {**UNSCALED, "mean": 0.0, "layer": "lstm[0]"},
     ],
     ReasonCode.SHARE_LOST: [{"lag": 9, "share": 0.0}],
+    ReasonCode.MAINLY_IN_DEPTH: [
+        {**THROUGH, "log10_norm": -4.2, "threshold": 0.001},
+        {**THROUGH, "log10_norm": None, "threshold": 0.001},
+        {**THROUGH, "log10_norm": 1.8, "threshold": 1000.0},
+    ],
+    ReasonCode.MAINLY_IN_TIME: [
+        {**THROUGH, "log10_norm": size, "threshold": end}
+        for size, end in ((-0.2, 0.001), (0.1, 1000.0))
+    ],
     ReasonCode.AT_BASELINE: [{"error": None, "baseline": 1.0}, {"error": 2.0, "baseline": 1.0}],
     ReasonCode.BEATS_BASELINE: [{"error": 0.1, "baseline": 1.0}],
     ReasonCode.TRAINING_SHORTENED: [
