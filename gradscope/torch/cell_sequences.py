@@ -1,8 +1,8 @@
-"""The sequences of PyTorch's Cells, joined from single calls.
+"""The sequences of PyTorch's Cells and of other steps, joined from single calls.
 
-A sequence continues as long as the state that a Cell is given is the state it returned: the same
-memory, or the same values in the sequences sampled; and it ends where the next training step begins
-(a state carried on detached, as in truncated backpropagation, starts a new sequence).
+A sequence continues as long as the state that is given is the state returned: the same memory, or
+the same values in the sequences sampled; and it ends where the next training step begins (a state
+carried on detached, as in truncated backpropagation, starts a new sequence).
 """
 
 from collections import deque
@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from gradscope.model.stack import Layer
 from gradscope.torch import reading
-from gradscope.torch.reading import Call, CellStep, state_size
+from gradscope.torch.custom_steps import CustomStep, step_sample, undisturbed
+from gradscope.torch.reading import Call
 from gradscope.watch.journal import Refusal
 from gradscope.watch.replay import Sample
 from gradscope.watch.schedule import Steps
@@ -25,94 +26,110 @@ from gradscope.watch.schedule import Steps
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Sequence:
-    """A Cell's unfinished sequence: the last ``steps`` of the first ``n_kept`` sequences. If a
-    snapshot of ``n_due`` of them and ``lags`` is due, ``layer`` has the weights at the beginning.
-    """
+    """An unfinished sequence: inputs and states of the last ``calls`` of the first ``n_kept``."""
 
     module: Any
-    steps: deque[CellStep]
+    owner: nn.Module
+    calls: deque[tuple[Any, Any]]
     n_kept: int
-    n_due: int
-    lags: int
-    layer: Layer | None
     n_steps: int = 0
-    returned: tuple[Tensor, ...] = ()
+    returned: Any = ()
 
     def goes_on(self, given: tuple[Tensor, ...]) -> bool:
         """Whether the state given is the one returned last."""
-        pairs = list(zip(given, self.returned, strict=False))
-        if not pairs or any(now.shape != last.shape for now, last in pairs):
+        few, pairs = self.n_kept, list(zip(given, pytree.tree_leaves(self.returned), strict=False))
+        if any(now.shape != last.shape for now, last in pairs):
             return False
         if all(now.data_ptr() == last.data_ptr() for now, last in pairs):
             return True
-        rows = slice(self.n_kept if given[0].ndim == 2 else None)
-        return all(torch.equal(now[rows], last[rows].to(now.dtype)) for now, last in pairs)
+        return all(torch.equal(now[:few], last[:few].to(now.dtype)) for now, last in pairs)
 
 
 class CellSequences:
-    """Follows each Cell of a model through its sequences; snapshots are taken at their ends."""
+    """Follows Cells and steps through their sequences; ``measuring`` calls them for a snapshot."""
 
     def __init__(self, steps: Steps) -> None:
-        self._steps = steps
+        self._steps, self.measuring = steps, False
         self._sequences: dict[str, _Sequence] = {}
+        self._joined: set[str] = set()
 
     def __iter__(self) -> Iterator[str]:
-        """The Cells that are in a sequence; it may be ended on the way."""
-        return iter(tuple(self._sequences))
+        """What is in a sequence, modules before those within them; it may be ended on the way."""
+        return reversed(tuple(self._sequences))
 
     def follow(self, name: str, call: Call) -> int | None:
-        """Add one call of a Cell, which may begin a training step; return the time step, from 1, or
-        None where its state is replaced between steps, so that it cannot be followed.
+        """Add one call, which may begin a training step; return the time step, from 1, or None
+        where the state is replaced between steps, so that it cannot be followed.
         """
         steps, sequence = self._steps, self._sequences.get(name)
-        goes_on = sequence is not None and sequence.goes_on(call.states)
+        goes_on = sequence is not None and call.attached and sequence.goes_on(call.states)
+        guessed = isinstance(call.module, CustomStep) and not call.module.sure
+        if goes_on and name not in self._joined:
+            self._joined.add(name)
+            owners = [each.owner for each in self._sequences.values() if each.n_steps > 1]
+            if guessed and any(each in owners for each in call.module.owner.modules()):
+                # A module within it is followed already.
+                self.forget(name)
+                return None
         if sequence is not None and not goes_on:
             # It broke off after one step, and not to start again from zeros.
-            broken = sequence.n_steps == 1 and sequence.layer is not None
-            if broken and not steps.backward_seen and any(bool(s.any()) for s in call.states):
+            broken = name not in self._joined and (guessed or not steps.backward_seen)
+            if broken and any(bool(each.any()) for each in call.states):
                 self.forget(name)
-                steps.journal.refuse(name, Refusal.STATE_REPLACED)
+                if not guessed:
+                    steps.journal.refuse(name, Refusal.STATE_REPLACED)
                 return None
             self.finish(name)
         if not goes_on or steps.backward_seen:
             steps.begin(name, graded=call.graded)
-        sequence = self._sequences.get(name) or self._start(name, call)
-        sequence.steps.append(reading.cell_step(call, sequence.n_kept))
-        last = tuple(each.detach() for each in call.returned)
+        few = min(steps.sequences, len(call.states[0]))
+        owner = getattr(call.module, "owner", call.module)
+        new = _Sequence(call.module, owner, deque(maxlen=steps.max_lag), few)
+        sequence = self._sequences.get(name, new)
+        few, part = sequence.n_kept, (call.inputs, call.state)
+        sequence.calls.append(pytree.tree_map(lambda each: each[:few].clone(), part))
         length = sequence.n_steps + 1
-        self._sequences[name] = replace(sequence, n_steps=length, returned=last)
+        self._sequences[name] = replace(sequence, n_steps=length, returned=call.output)
         return length
 
-    def finish(self, name: str) -> None:
-        """End a Cell's sequence, and take a snapshot if steps were kept."""
-        sequence, steps = self._sequences.pop(name), self._steps
-        started, count, lags = perf_counter(), sequence.n_due, sequence.lags
-        n_steps, module = len(sequence.steps), sequence.module
-        if steps.closing and not count:
-            count, lags = steps.due(name, sequence.n_kept, state_size(module), n_steps)
+    def look(self, name: str) -> None:
+        """Take a snapshot, with the weights as they are, if one is due."""
+        sequence, steps, started = self._sequences[name], self._steps, perf_counter()
+        module, n_steps = sequence.module, len(sequence.calls)
+        custom = isinstance(module, CustomStep)
+        if custom and n_steps < 2:
+            return
+        size = sum(each[0].numel() for each in pytree.tree_leaves(sequence.returned))
+        # Another step's is assumed to cost as much as two of a Cell.
+        count, lags = steps.due(name, sequence.n_kept, size, n_steps, 2 if custom else 1)
         if not count:
             return
-        inputs, states, hidden = (
-            np.stack([reading.to_array(each[:count]) for each in kind], axis=1)
-            for kind in zip(*sequence.steps, strict=True)
-        )
-        layer, outputs = sequence.layer or _layer(module), tuple(hidden) if sequence.layer else ()
-        sample = Sample(steps.now, (name,), (layer,), tuple(inputs), (states[:, 0],), outputs)
-        steps.examine(name, sample, min(lags, n_steps), started)
+        calls = [*list(sequence.calls)[-lags:], (sequence.calls[-1][0], sequence.returned)]
+        inputs, states = pytree.tree_map(lambda *t: torch.stack([x[:count] for x in t]), *calls)
+        make, self.measuring = step_sample if custom else _cell_sample, True
+        with undisturbed(sequence.owner):
+            sample = make(steps.now, name, module, inputs, states, sequence.n_steps - lags + 1)
+            # After a backward pass the weights may be newer.
+            outputs = () if steps.backward_seen else sample.outputs
+            steps.examine(name, replace(sample, outputs=outputs), lags, started)
+        self.measuring = False
+
+    def finish(self, name: str) -> None:
+        """End a sequence, and take a snapshot if one is due."""
+        self.look(name)
+        self.forget(name)
 
     def forget(self, name: str) -> None:
-        """End a Cell's sequence, if it is in one, without a snapshot."""
+        """End a sequence, if there is one, without a snapshot."""
         self._sequences.pop(name, None)
 
-    def _start(self, name: str, call: Call) -> _Sequence:
-        """Begin a Cell's sequence; keep its weights if a snapshot is due."""
-        module, max_lag, (_, available) = call.module, self._steps.max_lag, reading.sizes_of(call)
-        count, lags = self._steps.due(name, available, state_size(module), max_lag)
-        few, layer = min(available, self._steps.sequences), _layer(module) if count else None
-        return _Sequence(module, deque(maxlen=max_lag), few, count, lags, layer)
 
-
-def _layer(module: Any) -> Layer:
-    """Return a Cell's weights as they are now."""
-    names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if module.bias else ()))
-    return Layer(reading.cell_of(module, (getattr(module, each) for each in names)))
+def _cell_sample(now: int, title: str, cell: Any, inputs: Tensor, states: Any, _: int) -> Sample:
+    """Return what ``step_sample`` does, of one of PyTorch's Cells."""
+    names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if cell.bias else ()))
+    layer = Layer(reading.cell_of(cell, (getattr(cell, each) for each in names)))
+    leaves = pytree.tree_leaves(states)
+    first = reading.to_array(torch.cat([each[0] for each in leaves], dim=1))
+    rows = inputs[:-1], leaves[0][1:]
+    given, shown = (reading.to_array(each.swapaxes(0, 1)) for each in rows)
+    return Sample(now, (title,), (layer,), tuple(given), (first,), tuple(shown))

@@ -9,6 +9,7 @@ import inspect
 import weakref
 from collections.abc import Callable
 from functools import partial
+from math import hypot, isfinite
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch._compile import _disable_dynamo
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.hooks import RemovableHandle
 
+from gradscope.watch.journal import Journal
 from gradscope.watch.schedule import Steps
 from gradscope.weights.layers.torch_names import unwrapped
 
@@ -53,6 +55,13 @@ class EagerHook(Hook):
             super().__call__(*given)
 
 
+def read_norms(journal: Journal, step: int, norms: Norms) -> None:
+    """Read the norms of a training step."""
+    values = {name: float(norm) for name, norm in norms.items()}
+    bad = next((name for name, value in values.items() if not isfinite(value)), "")
+    journal.gradient(step, hypot(*values.values()), bad)
+
+
 class GradientNorms:
     """The norms of the gradients by name of the parameter; ``titles`` has the names by ``id``,
     ``guarded`` runs what must not end the training, ``read`` reads what waits to be read.
@@ -78,13 +87,16 @@ class GradientNorms:
         return [*handles, register_optimizer_step_post_hook(hook)]
 
     def _on_gradient(self, name: str, parameter: Tensor) -> None:
+        if not self._steps.backward_seen:
+            self._steps.before_backward()
         self._steps.backward_seen = True
 
         def keep_norm() -> None:
             if parameter.grad is not None:
                 gradient = parameter.grad.detach()
                 values = gradient.coalesce().values() if gradient.is_sparse else gradient
-                self._last[name] = torch.linalg.vector_norm(values, dtype=torch.float64)
+                real = values.abs() if values.is_complex() else values
+                self._last[name] = torch.linalg.vector_norm(real, dtype=torch.float64)
 
         self._guarded(name, keep_norm)
 

@@ -1,41 +1,42 @@
 """Hooks: how gradient travels through the recurrent layers of a PyTorch model in training.
 
 Every so often a forward hook copies a few of the sequences that a layer is given (``reading``; of a
-Cell, ``cell_sequences``), with their initial states and the current weights, and ``watch.replay``
-runs our cells on them: PyTorch's graph is not kept, its random numbers are not drawn, and no
-gradient is requested. Source: PyTorch 2.13, ``torch.nn.modules.rnn``;
+Cell or another step, ``cell_sequences``), with their initial states and the current weights, and
+``watch.replay`` runs our cells on them, or the step itself is called: the training's graph, random
+numbers and gradients are left alone. Source: PyTorch 2.13, ``torch.nn.modules.rnn``;
 ``Module.register_forward_hook``, ``Tensor.register_post_accumulate_grad_hook``.
 """
 
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
-from math import hypot, isfinite
+from functools import partial, wraps
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import set_stance
 
 from gradscope.diagnosis.thresholds import Thresholds
-from gradscope.errors import SettingError
 from gradscope.report.figures.panels import picture_suffix
 from gradscope.report.files import write_whole
 from gradscope.torch import reading
 from gradscope.torch.cell_sequences import CellSequences
-from gradscope.torch.gradients import EagerHook, GradientNorms, Hook
-from gradscope.torch.reading import CELLS, Call, is_compiled, not_finite
-from gradscope.watch.journal import Journal, NonFinite, Quantity, Refusal, TimeBudget
+from gradscope.torch.custom_steps import CustomStep, followed_as, measure_projected, undisturbed
+from gradscope.torch.gradients import EagerHook, GradientNorms, Hook, Scaler, read_norms
+from gradscope.torch.reading import CELLS, LAYERS, Call, not_finite, read_bad
+from gradscope.watch.journal import Journal, Refusal, TimeBudget
 from gradscope.watch.page import Log, WatchLog, watch_picture, watch_report
 from gradscope.watch.schedule import Steps
 from gradscope.weights.layers.torch_names import unwrapped
 
-Check = Callable[[str, Call], None]
+Step = Callable[..., Any]
 
 
-def watch(
+def watch(  # noqa: PLR0913 (each is an option)
     module: nn.Module,
     every: int = 100,
     max_lag: int = 200,
@@ -45,29 +46,31 @@ def watch(
     share: float | None = 0.04,
     thresholds: Thresholds | None = None,
     scaler: "torch.amp.GradScaler | None" = None,
+    cells: Sequence[nn.Module | type] = (),
 ) -> "Watch":
     """Watch the recurrent layers of a model in training: a context manager whose ``close()``
     removes every hook.
 
-    ``module`` has ``nn.RNN``, ``GRU``, ``LSTM`` or their Cells anywhere inside, or is one. A
-    snapshot of a layer is taken ``every`` so many steps of the optimizer, less often where
-    ``share`` requires it, and by ``close``; it has ``sequences`` sequences (the longest of a packed
-    batch, else the first; one at first, and fewer where ``share`` requires it) and lags up to
-    ``max_lag`` steps. ``share`` is the largest fraction of the time since the first step that
-    snapshots may take, apart from two tenths of a second (None: no limit); between them the hooks
-    cost some tenths of a millisecond per step. ``log`` gets first verdicts, changes, values that
-    are not finite and, at the end, the report: a function such as ``print``, a
-    ``logging.Logger``, or a file to append to. ``scaler`` is the ``GradScaler`` of the loss, only
-    needed where the optimizer is stepped without ``scaler.step``.
+    Watched are ``nn.RNN``, ``GRU``, ``LSTM`` and their Cells anywhere in ``module``, and modules
+    that are given (x, state) and return the next state, alone or after an output, nests of tensors
+    (B,…): found by their calls, or ``cells``, by themselves or their classes; ``Watch.step`` takes
+    the step of a loop. A snapshot of each is taken ``every`` so many steps of the optimizer, less
+    often where ``share`` requires it, and by ``close`` (not of what is within ``torch.compile``);
+    it has ``sequences`` sequences (the longest of a packed batch, else the first; one at first, and
+    fewer where ``share`` requires it) and lags up to ``max_lag`` steps. ``share`` is the largest
+    fraction of the time since the first step that snapshots may take, apart from two tenths of a
+    second (None: no limit); between them the hooks cost some tenths of a millisecond per step.
+    ``log`` gets first verdicts, changes, values that are not finite and, at the end, the report: a
+    function such as ``print``, a ``logging.Logger``, or a file to append to. ``scaler`` is the
+    ``GradScaler`` of the loss, only needed where the optimizer is stepped without ``scaler.step``.
 
     Layers in evaluation mode are ignored, and in training calls without a gradient. The gradient
     norm is over the parameters that the optimizer steps, as the last backward pass left them,
-    before any clipping. A scripted module and a Cell within ``torch.compile`` run no hooks, and
-    gradscope has no Jacobian for an LSTM with ``proj_size``: they are not watched, and log and
-    report say so. An error within the watch is reported once; its layer is ignored from then on,
-    and the training goes on. Raises SettingError if the module has no recurrent layer or a number
-    is outside its limits, TypeError if module or scaler is none, OutputError if the log cannot be
-    written.
+    before any clipping. What ``torch.compile`` returned is called once more without its graph for a
+    snapshot; modules compiled in place and scripted ones are not watched, and log and report say
+    so. An error within the watch is reported once; its layer is ignored from then on, and the
+    training goes on. Raises SettingError if a number is outside its limits, TypeError if module or
+    scaler is none, OutputError if the log cannot be written.
     """
     for value, kind in ((module, nn.Module), (scaler, torch.amp.GradScaler | None)):
         if not isinstance(value, kind):
@@ -75,27 +78,28 @@ def watch(
     writer = WatchLog(log)
     journal = Journal(TimeBudget(share), writer, every)
     steps = Steps(journal, every, max_lag, sequences, thresholds or Thresholds())
-    return Watch(module, steps, writer, scaler)
+    return Watch(module, tuple(cells), steps, writer, scaler)
 
 
 class Watch:
     """A watch over a model, made by ``watch``; ``journal`` holds what it has recorded."""
 
     def __init__(
-        self, module: nn.Module, steps: Steps, log: WatchLog, scaler: "torch.amp.GradScaler | None"
+        self, module: nn.Module, cells: Sequence[Any], steps: Steps, log: WatchLog, scaler: Scaler
     ) -> None:
-        self.journal = steps.journal
-        self._steps, self._log = steps, log
+        self.journal, self._model = steps.journal, weakref.ref(module)
+        self._steps, self._log, self._again = steps, log, False
         steps.end_last = self._end_step
         self._lock, self._busy, self._trained = threading.RLock(), False, False
         self._ignored: set[str] = set()
         self._recomputed: set[str] = set()
         self._unseen: set[str] = set()
         self._sequences = CellSequences(steps)
+        steps.before_backward = partial(self._at_sequences, self._sequences.look)
         self._layers: dict[str, Call] = {}
         self._unread: list[Callable[[], None]] = []
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
-        self._attach_to_layers(module)
+        self._attach_to_layers(module, cells)
         self._norms = GradientNorms(steps, scaler, self._guarded, self._read)
         self._handles += self._norms.attach(module)
 
@@ -141,53 +145,90 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _attach_to_layers(self, module: nn.Module) -> None:
-        modules = dict(module.named_modules())
-        kinds = {name: reading.recurrent_kind(each) for name, each in modules.items()}
-        recurrent = [name for name, kind in kinds.items() if kind is not None]
-        if not recurrent:
-            kind = type(module).__name__
-            raise SettingError(f"nothing to watch: {kind} holds no nn.RNN, GRU, LSTM or Cell")
-        compiled = [f"{name}." for name, each in modules.items() if name and is_compiled(each)]
-        for bare, name in unwrapped(recurrent).items():
-            each, title = modules[name], bare or str(kinds[name]).lower()
-            within = is_compiled(module) or f"{name}.".startswith(tuple(compiled))
-            cell = isinstance(each, CELLS)
-            refusal = Refusal.COMPILED if within and cell else reading.refusal_of(each)
-            if refusal is not None:
-                self.journal.refuse(title, refusal)
-                continue
-            check = self._follow_cell if cell else self._check_layer
-            hook = (EagerHook if cell else Hook)(partial(self._on_call, title, check))
-            self._handles.append(each.register_forward_hook(hook, with_kwargs=True))
+    def step(self, name: str, step: Step | None = None) -> Step:
+        """Watch a loop written by hand, which stays as it is: a decorator of its step, a function
+        of (state, input), nests of tensors (B,…), to the next state, or to an output and it. Of
+        a method: ``model.step = watching.step("layer", model.step)``.
+        """
+        if step is None:
+            return partial(self.step, name)
+        run, owner = step, self._model() or nn.Module()
+        hook = self._hook(name, CustomStep(lambda x, state: run(state, x), owner, sure=True))
+
+        @wraps(run)
+        def watched(*given: Any, **named: Any) -> Any:
+            result = run(*given, **named)
+            hook(owner, (*given, *named.values())[::-1], {}, result)
+            return result
+
+        return watched
+
+    def _hook(self, title: str, kind: Any) -> Hook:
+        """Return what looks at the calls of a layer, a Cell, or another step."""
+        custom, layer = isinstance(kind, CustomStep), isinstance(kind, LAYERS)
+        if not custom or kind.sure:
             self._unseen.add(title)
-        self.journal.n_modules = max(len(self._unseen), 1)
+            self.journal.n_modules = len(self._unseen)
+        read = kind.call if custom else partial(reading.call_of, kind)
+        check = self._check_layer if layer else self._follow_cell
+        return (Hook if layer else EagerHook)(partial(self._on_call, title, check, read))
+
+    def _attach_to_layers(self, module: nn.Module, cells: Sequence[Any]) -> None:
+        modules, roots = dict(module.named_modules()), dict[str, nn.Module]()
+        kinds = {name: kind for name, each in modules.items() if (kind := followed_as(each, cells))}
+        for bare, name in unwrapped(kinds).items():
+            each, (outer, compiled, inner) = modules[name], name.partition("_orig_mod")
+            title = bare or (reading.recurrent_kind(each) or type(each).__name__).lower()
+            if isinstance(each, torch.jit.ScriptModule):
+                self.journal.refuse(title, Refusal.SCRIPTED)
+                continue
+            if compiled and not isinstance(each, LAYERS):
+                root = modules[outer.removesuffix(".")]
+                roots |= {f"{outer}(compiled)": root} if inner else {}
+                each = each if inner else root
+            hook = self._hook(title, kinds[name])
+            self._handles.append(each.register_forward_hook(hook, with_kwargs=True))
+        for title, root in roots.items():
+            again = partial(self._on_call, title, self._call_again, partial(Call, root))
+            self._handles.append(root.register_forward_hook(Hook(again), with_kwargs=True))
 
     def _on_call(
-        self, name: str, check: Check, module: nn.Module, given: Any, named: Any, output: Any
+        self, name: str, check: Step, read: Step, module: Any, given: Any, named: Any, output: Any
     ) -> None:
         # A checkpoint recomputes the forward pass within the backward pass; a reentrant one makes
         # the call before that, which is part of the training, without a gradient.
         recomputes = torch._C._current_graph_task_id() != -1  # noqa: SLF001
-        self._recomputed |= {name} if recomputes else set()
+        self._recomputed |= {name} if recomputes and not self._sequences.measuring else set()
         graded = torch.is_grad_enabled() or name in self._recomputed
-        graded = graded and bool(self._norms.titles)
-        if not module.training or recomputes or (self._trained and not graded):
+        graded = self._again or (graded and bool(self._norms.titles))
+        ours = self._sequences.measuring or (self._again and check != self._follow_cell)
+        ignored = recomputes or ours or (self._trained and not graded) or not self._handles
+        if ignored or not module.training:
             return
         self._trained |= graded
-        self._unseen.discard(name)
         if name in self._ignored and graded:
             # Its calls still mark where a training step begins.
             self._guarded("the steps", partial(self._steps.begin, name, graded=True))
 
+        @torch.no_grad()
         def examine() -> None:
-            values = dict(zip(("input", "hx"), given, strict=False)) | named
-            tensors = (values["input"], values.get("hx"), output)
-            batch, state, result = map(reading.detached, tensors)
-            with torch.no_grad():
-                check(name, Call(module, batch, state, result, graded))
+            if (call := read(given, named, output, graded=graded)) is not None:
+                self._unseen.discard(name)
+                check(name, call)
 
         self._guarded(name, examine)
+
+    def _call_again(self, name: str, call: Call) -> None:
+        """Call a compiled module without its graph, so that what is within is seen."""
+        started = perf_counter()
+        self._steps.begin(name, graded=call.graded)
+        if not self._steps.due(name, 1, 1, 1)[0]:
+            return
+        self._again = True
+        with undisturbed(call.module), set_stance("force_eager"):
+            call.module(*call.inputs, **call.state)
+        self._again = False
+        self.journal.charge(name, perf_counter() - started, 1)
 
     def _guarded(self, name: str, act: Callable[[], None]) -> None:
         """Do something that must never end the training; after an error, never again."""
@@ -201,18 +242,22 @@ class Watch:
             except Exception as error:  # noqa: BLE001 (whatever it is, the training goes on)
                 self._ignored.add(name)
                 self._sequences.forget(name)
+                self._again = self._sequences.measuring = False
                 self.journal.fail(name, error)
             finally:
                 if outermost:
                     budget.hooks += perf_counter() - budget.spent - started
                     self._busy = False
 
-    def _end_step(self) -> None:
+    def _at_sequences(self, act: Callable[[str], None]) -> None:
         for name in self._sequences:
-            self._guarded(name, partial(self._sequences.finish, name))
+            self._guarded(name, partial(act, name))
+
+    def _end_step(self) -> None:
+        self._at_sequences(self._sequences.finish)
         norms = self._norms.take()
         if norms:
-            self._unread.append(partial(self._read_norms, self._steps.now, norms))
+            self._unread.append(partial(read_norms, self.journal, self._steps.now, norms))
         # Reading makes a GPU wait; a CPU has the numbers already.
         on_cpu = all(norm.device.type == "cpu" for norm in norms.values())
         if on_cpu or self._steps.now % self._steps.every == 0:
@@ -223,28 +268,10 @@ class Watch:
         for each in unread:
             each()
 
-    def _read_norms(self, step: int, norms: dict[str, Tensor]) -> None:
-        values = {name: float(norm) for name, norm in norms.items()}
-        bad = next((name for name, value in values.items() if not isfinite(value)), "")
-        self.journal.gradient(step, hypot(*values.values()), bad)
-
-    def _read_bad(
-        self, name: str, step: int, time_step: int, found: dict[Quantity, Tensor]
-    ) -> None:
-        """Report the first cause of what is not finite; what follows from it goes unsaid."""
-        caused = self.journal.trouble.get((name, Quantity.INPUT))
-        for quantity, bad in found.items():
-            if quantity is Quantity.OUTPUT and caused is not None and caused.step == step:
-                return
-            for at, sequence in bad.nonzero()[:1].tolist():
-                at_step = None if quantity is Quantity.INITIAL_STATE else time_step + at
-                self.journal.not_finite(NonFinite(step, name, quantity, at_step, sequence + 1))
-                return
-
     def _check_layer(self, name: str, call: Call) -> None:
         self._steps.begin(name, graded=call.graded)
         if found := not_finite(call):
-            self._unread.append(partial(self._read_bad, name, self._steps.now, 1, found))
+            self._unread.append(partial(read_bad, self.journal, name, self._steps.now, 1, found))
         self._look(name, call)
         self._layers[name] = call
 
@@ -254,11 +281,14 @@ class Watch:
         count, lags = steps.due(name, available, size, n_steps, len(titles))
         if count:
             sample = reading.layer_sample(titles, steps.now, call, count)
+            if call.module.proj_size:
+                sample = replace(sample, measure=partial(measure_projected, call.module))
             steps.examine(name, sample, lags, started)
 
     def _follow_cell(self, name: str, call: Call) -> None:
         time_step = self._sequences.follow(name, call)
         if time_step is None:
             self._ignored.add(name)
-        elif found := not_finite(call):
-            self._unread.append(partial(self._read_bad, name, self._steps.now, time_step, found))
+        elif isinstance(call.module, CELLS) and (found := not_finite(call)):
+            now = self._steps.now
+            self._unread.append(partial(read_bad, self.journal, name, now, time_step, found))

@@ -14,18 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.utils import _pytree as pytree
 
 from gradscope.arrays import FloatArray
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.cells import Cell
 from gradscope.model.stack import Layer, LayerWeights, cell_without_readout
 from gradscope.names import CellName
-from gradscope.watch.journal import Quantity, Refusal
+from gradscope.watch.journal import Journal, NonFinite, Quantity
 from gradscope.watch.replay import Sample
 
 LAYERS = (nn.RNN, nn.GRU, nn.LSTM)
 CELLS = (nn.RNNCell, nn.GRUCell, nn.LSTMCell)
-CellStep = tuple[Tensor, Tensor, Tensor]
 KINDS = {"RNN": CellName.ELMAN, "GRU": CellName.GRU, "LSTM": CellName.LSTM}
 
 
@@ -40,48 +40,43 @@ def detached(value: Any) -> Any:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Call:
-    """One call of a layer in training; ``graded`` if a backward pass may follow."""
+    """One call in training; ``graded`` if a backward pass may follow, ``attached`` if the state may
+    bring a gradient along. Of a step that is no Cell inputs, state and output are nests.
+    """
 
     module: Any
     inputs: Any
     state: Any
     output: Any
     graded: bool
+    attached: bool = True
 
     @property
     def states(self) -> tuple[Tensor, ...]:
         """The initial state: (h,), (h, c) of an LSTM, () for none."""
-        if self.state is None:
-            return ()
-        return self.state if isinstance(self.state, tuple) else (self.state,)
+        return () if self.state is None else tuple(pytree.tree_leaves(self.state))
 
     @property
     def returned(self) -> tuple[Tensor, ...]:
         """What a Cell returned: (h,), (h, c) of an LSTM; a layer its outputs and last state."""
-        return self.output if isinstance(self.output, tuple) else (self.output,)
+        return tuple(pytree.tree_leaves(self.output))
+
+
+def call_of(module: nn.Module, given: Any, named: Any, output: Any, *, graded: bool) -> Call:
+    """Return a call of one of PyTorch's recurrent modules, of a Cell as one of a batch."""
+    values = dict(zip(("input", "hx"), given, strict=False)) | named
+    inputs, state, result = map(detached, (values["input"], values.get("hx"), output))
+    if isinstance(module, CELLS):
+        state = pytree.tree_map(torch.zeros_like, result) if state is None else state
+        inputs, state, result = pytree.tree_map(torch.atleast_2d, (inputs, state, result))
+    return Call(module, inputs, state, result, graded)
 
 
 def recurrent_kind(module: nn.Module) -> str | None:
     """Return the name of a recurrent module's class in ``torch.nn``, scripted or not; else None."""
-    scripted = isinstance(module, torch.jit.ScriptModule)
-    scripted_from = module.original_name if scripted else None
-    for each in (*LAYERS, *CELLS):
-        if isinstance(module, each) or scripted_from == each.__name__:
-            return str(each.__name__)
-    return None
-
-
-def is_compiled(module: nn.Module) -> bool:
-    """Whether calls of this module and all in it go through ``torch.compile``."""
-    in_place = getattr(module, "_compiled_call_impl", None) is not None
-    return in_place or "_orig_mod" in dict(module.named_children())
-
-
-def refusal_of(module: nn.Module) -> Refusal | None:
-    """Return why a recurrent module cannot be watched, None where it can."""
-    if isinstance(module, torch.jit.ScriptModule):
-        return Refusal.SCRIPTED
-    return Refusal.PROJECTION if getattr(module, "proj_size", 0) else None
+    scripted = module.original_name if isinstance(module, torch.jit.ScriptModule) else None
+    names = {each.__name__ for each in (*LAYERS, *CELLS) if isinstance(module, each)} | {scripted}
+    return next((each.__name__ for each in (*LAYERS, *CELLS) if each.__name__ in names), None)
 
 
 def kind_of(module: Any) -> CellName:
@@ -90,8 +85,9 @@ def kind_of(module: Any) -> CellName:
 
 
 def state_size(module: Any) -> int:
-    """Return S, the units of h, and of c in an LSTM."""
-    return int(module.hidden_size) * (2 if kind_of(module) is CellName.LSTM else 1)
+    """Return S, the units of h (of its projection), and of c in an LSTM."""
+    shown = int(getattr(module, "proj_size", 0) or module.hidden_size)
+    return shown + (int(module.hidden_size) if kind_of(module) is CellName.LSTM else 0)
 
 
 def cell_of(module: Any, arrays: Iterable[Tensor]) -> Cell:
@@ -107,23 +103,11 @@ def to_array(tensor: Tensor) -> FloatArray:
     return np.array(tensor.detach().to("cpu", torch.float64).numpy())
 
 
-def cell_step(call: Call, count: int) -> CellStep:
-    """Return copies of x_t (B,D), s_{t−1} (B,S), h_t (B,H) of ``count`` sequences of a Cell."""
-    inputs, states, results = (
-        [(each[:count] if each.ndim == 2 else each[None]).detach().clone() for each in tensors]
-        for tensors in ((call.inputs,), call.states, call.returned)
-    )
-    before = states or [torch.zeros_like(each) for each in results]
-    return inputs[0], torch.cat(before, dim=1), results[0]
-
-
 def sizes_of(call: Call) -> tuple[int, int]:
-    """Return how many time steps, 1 of a Cell, and how many sequences a call has."""
+    """Return how many time steps and how many sequences a layer's call has."""
     if isinstance(call.inputs, PackedSequence):
         return len(call.inputs.batch_sizes), int(call.inputs.batch_sizes[0])
     shape = call.inputs.shape[:-1]
-    if isinstance(call.module, CELLS):
-        return 1, int(shape.numel())
     n_steps, n_sequences = shape if len(shape) == 2 else (*shape, 1)
     turned = len(shape) == 2 and call.module.batch_first
     return (n_sequences, n_steps) if turned else (n_steps, n_sequences)
@@ -153,6 +137,20 @@ def not_finite(call: Call) -> dict[Quantity, Tensor]:
     return found
 
 
+def read_bad(
+    journal: Journal, name: str, step: int, time_step: int, found: dict[Quantity, Tensor]
+) -> None:
+    """Report the first cause of what is not finite; what follows from it goes unsaid."""
+    caused = journal.trouble.get((name, Quantity.INPUT))
+    for quantity, bad in found.items():
+        if quantity is Quantity.OUTPUT and caused is not None and caused.step == step:
+            return
+        for at, sequence in bad.nonzero()[:1].tolist():
+            at_step = None if quantity is Quantity.INITIAL_STATE else time_step + at
+            journal.not_finite(NonFinite(step, name, quantity, at_step, sequence + 1))
+            return
+
+
 def layer_titles(name: str, module: Any) -> tuple[str, ...]:
     """Return the names of a layer's cells: ``rnn[0]``, ``rnn[0]_reverse`` …, or only ``rnn``."""
     endings = ("", "_reverse") if module.bidirectional else ("",)
@@ -168,7 +166,8 @@ def layer_sample(titles: tuple[str, ...], step: int, call: Call, count: int) -> 
     # As the forward pass has just used them: to evaluate a parametrization again might change them.
     flat = module._flat_weights  # noqa: SLF001
     per_cell, directions = 4 if module.bias else 2, 2 if module.bidirectional else 1
-    cells = [cell_of(module, flat[i : i + per_cell]) for i in range(0, len(flat), per_cell)]
+    starts = () if module.proj_size else range(0, len(flat), per_cell)
+    cells = [cell_of(module, flat[i : i + per_cell]) for i in starts]
     states: list[FloatArray] = [np.zeros((count, state_size(module))) for _ in titles]
     if call.states:
         # In the order in which ``_sequences`` takes the sequences.

@@ -36,9 +36,7 @@ class Quantity(StrEnum):
 class Refusal(StrEnum):
     """Why a module is not watched."""
 
-    PROJECTION = "projection"
     SCRIPTED = "scripted"
-    COMPILED = "compiled"
     UNSEEN = "unseen"
     STATE_REPLACED = "state-replaced"
 

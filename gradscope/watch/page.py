@@ -79,16 +79,12 @@ class WatchLog:
 
 
 REFUSAL_WORDS = {
-    Refusal.PROJECTION: "it has a projection (proj_size), whose Jacobian gradscope does not "
-    "support; train without proj_size to watch it",
     Refusal.SCRIPTED: "it is scripted, and hooks do not reach inside; watch the module that "
     "was passed to torch.jit",
-    Refusal.COMPILED: "it is a Cell within torch.compile, whose graph has no hooks; train without "
-    "torch.compile while you watch",
-    Refusal.UNSEEN: "no call of it was seen in the training: it is in a graph of torch.compile, or "
-    "not used; train without torch.compile while you watch",
-    Refusal.STATE_REPLACED: "the state it is given is not the one it returned: what happens in "
-    "between is unknown, so its Jacobian products cannot be measured",
+    Refusal.UNSEEN: "no call of it was seen in the training (of a cell, with only input and state, "
+    "both (B,…)): it is not used, or within torch.compile; give watch what that returned",
+    Refusal.STATE_REPLACED: "the state it is given is not the one it returned, or detached: what "
+    "happens in between is unknown; watch a module or a step() around both",
 }
 """Why a module is not watched, and what to do about it."""
 
@@ -175,7 +171,11 @@ def watch_report(journal: Journal, *, log_error: Exception | None = None, width:
 def _opening(journal: Journal) -> str:
     budget = journal.budget
     at = sorted({step for looks in journal.looks.values() for step in looks})
-    seen = f"seen at step{'s' if at[1:] else ''} {' and '.join(map(str, at))}" if at else "not seen"
+    seen = (
+        f"seen at step{'s' if at[1:] else ''} {' and '.join(map(str, at))}"
+        if at
+        else "no layer, cell or step seen"
+    )
     seen = seen if len(at) <= MAX_NAMED else f"seen at {len(at)} steps from {at[0]} to {at[-1]}"
     unit = "training step" if journal.optimized else "pass" if journal.steps == 1 else "passe"
     spent, elapsed = number(budget.spent, 2), number(budget.elapsed, 2)
@@ -231,6 +231,8 @@ def _causes(journal: Journal) -> list[str]:
         if main is not None:
             sentences.append(f"{title}: {reason_sentence(main).removesuffix('.')}")
     dropped = ", ".join(dict.fromkeys(each.title for each in journal.snapshots if each.dropout))
+    left = ", ".join(dict.fromkeys(each.title for each in journal.snapshots if each.left_out))
+    sentences += [f"{left}: measured without the dropout within the step"] if left else []
     same = "the replay drops the same fraction of values, but not the same values"
     return sentences + ([f"{dropped}: dropout between layers; {same}"] if dropped else [])
 

@@ -4,7 +4,7 @@ The replay runs our cells on a few sequences that the module was given, layer by
 profile of each direction of each layer is taken at the end of its own sequence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +27,7 @@ class Sample:
     backward. ``sequences`` are (T_i,D) arrays whose lengths may differ, ``initial_states`` (B,S)
     arrays in the order of ``titles``, ``outputs`` (T_i,H) or (T_i,2H) arrays of the module itself,
     to check the replay; none if the weights are newer. ``dropout`` is the probability with which
-    values between layers are dropped.
+    values between layers are dropped. ``measure`` takes the snapshots of what has no cells of ours.
     """
 
     step: int
@@ -37,6 +37,7 @@ class Sample:
     initial_states: Sequence[FloatArray] = ()
     outputs: Sequence[FloatArray] = ()
     dropout: float = 0.0
+    measure: "Callable[[Sample, int, Thresholds], list[Snapshot]] | None" = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -47,7 +48,7 @@ class Snapshot:
     lags that a sequence does not have; ``bad_step`` is the step of the sequence at which the state
     overflows or is NaN, None if it never does; ``deviation`` is the largest difference between the
     module's outputs and the replay's, as a part of the largest output, None where dropout between
-    layers, newer weights or a state out of range rule the comparison out.
+    layers, newer weights or a state out of range rule the comparison out; ``left_out``: no dropout.
     """
 
     step: int
@@ -57,12 +58,15 @@ class Snapshot:
     bad_step: int | None
     deviation: float | None
     dropout: float
+    left_out: bool = False
 
 
 def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list[Snapshot]:
     """Replay a sample and diagnose every direction of every layer, in the order of its titles, over
     at most ``max_lag`` steps. ShapeError if the arrays do not belong together.
     """
+    if sample.measure is not None:
+        return sample.measure(sample, max_lag, thresholds)
     lengths = np.array(list(map(len, sample.sequences)))
     layers, worst = _replay(sample, lengths)
     deviation = worst if np.isfinite(worst) and not sample.dropout else None

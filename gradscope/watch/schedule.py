@@ -24,7 +24,8 @@ one was timed (one BLAS thread, S = 128 and 256: from 1e-10 for an LSTM to 5e-10
 class Steps:
     """The training steps of a watch, and which module is due for a snapshot: of ``sequences`` over
     ``max_lag`` steps, ``every`` so many training steps, judged by the thresholds. ``end_last`` is
-    called before a training step begins; ``closing`` says that there is no other.
+    called before a training step begins, ``before_backward`` before its first gradient is there;
+    ``closing`` says that there is no other.
     """
 
     journal: Journal
@@ -33,6 +34,7 @@ class Steps:
     sequences: int
     thresholds: Thresholds
     end_last: Callable[[], None] = lambda: None
+    before_backward: Callable[[], None] = lambda: None
     backward_seen: bool = False
     stepped: bool = False
     closing: bool = False
