@@ -27,6 +27,7 @@ from gradscope.torch import reading
 from gradscope.torch.cell_sequences import CellSequences
 from gradscope.torch.custom_steps import CustomStep, followed_as, measure_projected, undisturbed
 from gradscope.torch.gradients import EagerHook, GradientNorms, Hook, Scaler, read_norms
+from gradscope.torch.mixers import listened
 from gradscope.torch.reading import CELLS, LAYERS, Call, not_finite, read_bad
 from gradscope.watch.journal import Journal, Refusal, TimeBudget
 from gradscope.watch.page import Log, WatchLog, watch_picture, watch_report
@@ -191,6 +192,11 @@ class Watch:
         for title, root in roots.items():
             again = partial(self._on_call, title, self._call_again, partial(Call, root))
             self._handles.append(root.register_forward_hook(Hook(again), with_kwargs=True))
+        for name, mixer, look in listened(module, self._steps, self._handles):
+            self._unseen.add(name)
+            self.journal.n_modules = len(self._unseen)
+            seen = EagerHook(partial(self._on_call, name, look, partial(Call, mixer)))
+            self._handles.append(mixer.register_forward_hook(seen, with_kwargs=True))
 
     def _on_call(
         self, name: str, check: Step, read: Step, module: Any, given: Any, named: Any, output: Any

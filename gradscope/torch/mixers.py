@@ -7,11 +7,12 @@ an RG-LRU (2402.19427); α_t (I − β_t k_t k_tᵀ) per head in a gated delta r
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from textwrap import fill
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch.nn import Module, functional
 
 from gradscope.arrays import FloatArray, plain, quantiles
 from gradscope.diagnosis.diagnose import Diagnosis, diagnose
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.errors import SettingError
 from gradscope.jacobians.diagonal import DiagonalChain, channel_norms
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
@@ -29,6 +31,10 @@ from gradscope.notebook_repr import CompactRepr
 from gradscope.report.terminal.table import table_lines
 from gradscope.report.words.headline import reach
 from gradscope.report.words.numbers import number, percent, steps
+from gradscope.torch.gradients import EagerHook
+from gradscope.torch.reading import Call
+from gradscope.watch.replay import Sample, Snapshot
+from gradscope.watch.schedule import Steps
 
 HOLDS = 1e-3
 """The vanishing threshold; how close to 0 a factor forgets all in one step, or to 1 keeps all."""
@@ -209,6 +215,49 @@ def study_mixers(model: Module, inputs: Any, *, required_lag: int | None = None)
 
 def _hear(heard: list[Any], _: Module, args: Any, kwargs: Any, found: Any) -> None:
     heard.append([*args, *kwargs.values(), found])
+
+
+def listened(model: Module, steps: Steps, handles: list[Any]) -> Iterator[tuple[str, Module, Any]]:
+    """Yield the mixers of a model in training with their names and what looks at a call of theirs,
+    whose submodules are heard by hooks that ``handles`` remove.
+    """
+    for name, mixer in mixers_of(model).items():
+        heard: dict[str, Any] = {}
+        for part in MIXERS[type(mixer).__name__][1]:
+            hook = EagerHook(partial(_keep_last, heard, part))
+            inner = mixer.get_submodule(part)
+            handles.append(inner.register_forward_hook(hook, with_kwargs=True))
+        yield name, mixer, partial(_look, steps, heard)
+
+
+def _keep_last(heard: dict[str, Any], part: str, _: Module, args: Any, kwargs: Any, y: Any) -> None:
+    last = (*args, *kwargs.values(), y)
+    heard[part] = [each.detach() if isinstance(each, Tensor) else each for each in last]
+
+
+def _look(steps: Steps, heard: dict[str, Any], name: str, call: Call) -> None:
+    """Take a snapshot of a mixer's call, where one is due."""
+    started, parts = perf_counter(), list(heard.values())
+    heard.clear()
+    steps.begin(name, graded=call.graded)
+    available, n_steps = parts[0][-1].shape[:2]
+    count, lags = steps.due(name, available, 1, n_steps)
+    if count:
+        few = [[x[:count] if isinstance(x, Tensor) else x for x in part] for part in parts]
+        steps.examine(name, _sample(steps.now, name, call.module, few), lags, started)
+
+
+def _sample(now: int, title: str, mixer: Module, few: list[list[Any]]) -> Sample:
+    """Return what a mixer's submodules were given and returned, to be measured."""
+    outputs = [np.asarray(each) for each in _wide(few[0][-1])]
+
+    def measure(_: Sample, lags: int, thresholds: Thresholds) -> list[Snapshot]:
+        chain = MIXERS[type(mixer).__name__][0](mixer, few)
+        lags = min(lags, chain.n_steps)
+        found = diagnose(chain, lags, thresholds=thresholds, tolerance=1e-6)
+        return [Snapshot(now, title, len(outputs), found, None, None, 0.0)]
+
+    return Sample(now, (title,), (), outputs, measure=measure)
 
 
 def _studied(title: str, module: Module, heard: Any, required_lag: int | None) -> MixerLayer:

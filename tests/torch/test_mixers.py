@@ -302,3 +302,39 @@ def test_what_cannot_be_studied_is_one_line() -> None:
     model.register_forward_hook(lambda module, given, _: module.forward(*given) and None)
     with pytest.raises(SettingError, match="was not run once"):
         study_mixers(model, TOKENS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_watch_sees_the_mixers_and_training_goes_on_as_without(kind: str) -> None:
+    import gradscope.torch
+
+    def trained(*, watched: bool) -> tuple[Any, Any]:
+        torch.manual_seed(0)
+        model = model_of(kind).train()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        watch = gradscope.torch.watch(model, every=1, share=None, sequences=B) if watched else None
+        exact = studied(model)
+        for _ in range(2):
+            optimizer.zero_grad()
+            model(TOKENS).last_hidden_state.square().mean().backward()
+            optimizer.step()
+        if watch is not None:
+            watch.close()
+            found = watch.journal.snapshots
+            assert {each.title for each in found} == set(TITLES[kind])
+            assert not watch.journal.failures
+            assert not any(each._forward_hooks for each in model.modules())
+            for layer in exact.layers:
+                first = next(each for each in found if each.title == layer.title)
+                np.testing.assert_allclose(
+                    first.diagnosis.norms.log_norms,
+                    layer.diagnosis.norms.log_norms,
+                    rtol=0,
+                    atol=1e-5,
+                )
+        return model.state_dict(), torch.rand(3)
+
+    (bare, random), (same, drawn) = trained(watched=False), trained(watched=True)
+
+    assert torch.equal(random, drawn)
+    assert all(torch.equal(each, same[name]) for name, each in bare.items())
