@@ -326,6 +326,7 @@ def test_a_watch_sees_the_mixers_and_training_goes_on_as_without(kind: str) -> N
             assert not any(each._forward_hooks for each in model.modules())
             for layer in exact.layers:
                 first = next(each for each in found if each.title == layer.title)
+                assert first.diagnosis is not None
                 np.testing.assert_allclose(
                     first.diagnosis.norms.log_norms,
                     layer.diagnosis.norms.log_norms,
