@@ -76,9 +76,12 @@ def analyze(
     from gradscope.report.terminal.analysis import analysis_page
 
     place = replace(call.place, full=full)
-    analysis = study_code(asked) if CODE.fullmatch(file or "") else analysis_with_bars(asked)
+    code = CODE.fullmatch(file or "")
+    if code and save:
+        raise SettingError("--save is given, but code of your own is not saved; leave it out")
+    analysis = study_code(asked) if code else analysis_with_bars(asked)
     if not isinstance(analysis, Analysis):
-        show_mixers(place, analysis, {"--png": png, "--html": html, "--fail-on": fail_on})
+        show_mixers(place, analysis, asked, {"--png": png, "--html": html, "--fail-on": fail_on})
         return
     call.place.view.require(analysis)
     show(place, (analysis,), analysis_page, analysis_document, profile_rows)

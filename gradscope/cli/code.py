@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradscope.analysis.setting_values import Group
-from gradscope.analysis.settings import CODE, flag, settings_of
+from gradscope.analysis.settings import flag, settings_of
 from gradscope.cli.options import Given
 from gradscope.cli.output import Place, note, show
 from gradscope.errors import SettingError
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from gradscope.torch.mixers import MixerStudy
 
 READ = ("data", "column", "batch_first", "missing", "steps", "sequences")
+OF_MODEL = ("weights", "data", "column", "batch_first", "missing", "required_lag")
 OF_CODE = (*READ, "weights", *settings_of(Group.JUDGING), *settings_of(Group.DETAILS))
-"""Settings that say how its data are read, and those that code may be given."""
+"""Settings that say how its data are read, those that a model may be given, and other code."""
 
 
 def study_code(asked: Given) -> "Analysis | MixerStudy":
@@ -26,8 +27,8 @@ def study_code(asked: Given) -> "Analysis | MixerStudy":
     one line, where the code fails.
     """
     typed = str(asked["weights"])
-    found = CODE.fullmatch(typed)
-    path, name = Path(found["file"] if found else typed), found["name"] if found else ""
+    file, _, name = typed.rpartition(":")
+    path = Path(file)
     if wrong := [each for each in asked if each not in OF_CODE]:
         raise SettingError(f"{flag(wrong[0])} is not for code of your own; leave it out")
     if asked.get("data") is None:
@@ -36,10 +37,10 @@ def study_code(asked: Given) -> "Analysis | MixerStudy":
         raise SettingError(f"{path} is no file; give the FILE.py that defines {name}")
     from gradscope.data.recordings import Layout, cut, read_array, sequences
 
-    note(f"gradscope runs the Python in {path} ({name})")
-    file, first = Path(asked["data"]), bool(asked.get("batch_first"))
+    data, first = Path(asked["data"]), bool(asked.get("batch_first"))
     layout = Layout(first, tuple(asked.get("column", ())), asked.get("missing", "refuse"))
-    array = read_array(file, layout, "--data")
+    array = read_array(data, layout, "--data")
+    note(f"gradscope runs the Python in {path} ({name})")
     made = ran(path, lambda: made_in(path, name))
     step, *state = made if isinstance(made, tuple) else (made,)
     if len(state) > 1:
@@ -48,25 +49,32 @@ def study_code(asked: Given) -> "Analysis | MixerStudy":
         from gradscope.torch.mixers import mixers_of, study_mixers
 
         if mixers_of(step):
+            if wrong := [each for each in asked if each not in OF_MODEL]:
+                raise SettingError(f"{flag(wrong[0])} is not for a model; leave it out")
             given = array if first else array.swapaxes(0, 1)  # A model takes sequences first.
             lag = asked.get("required_lag")
             return ran(path, lambda: study_mixers(step, given, required_lag=lag))
-    data = sequences(array, file, batch_first=first)
-    data = cut(data, None, asked.get("steps"), asked.get("sequences")).inputs
+    ids = array.dtype.kind == "i" and array.ndim == 2  # (T,B), as of a file of weights.
+    whole = array.T[..., None] if ids and first else array[..., None] if ids else array
+    inputs: Any = cut(
+        sequences(whole, data, batch_first=first and not ids),
+        *(None, asked.get("steps"), asked.get("sequences")),
+    ).inputs.astype(array.dtype)
+    inputs = inputs[..., 0] if ids else inputs
     of_study = {name: value for name, value in asked.items() if name not in READ[1:]}
     if any(type(leaf).__module__.startswith("jax") for leaf in leaves(state)):
         from gradscope.jax import study as study_jax
 
-        return ran(path, lambda: study_jax(step, state[0], data, **of_study))
+        return ran(path, lambda: study_jax(step, state[0], inputs, **of_study))
     try:
         from gradscope.torch import study
     except ImportError as error:
         raise SettingError(str(error)) from error
-    parts = (*state, data, None)  # A cell is given with its inputs alone.
+    parts = (*state, inputs, None)  # A cell is given with its inputs alone.
     return ran(path, lambda: study(step, parts[0], parts[1], **of_study))
 
 
-def show_mixers(place: Place, found: "MixerStudy", others: Mapping[str, Any]) -> None:
+def show_mixers(place: Place, found: "MixerStudy", asked: Given, others: Mapping[str, Any]) -> None:
     """Show what the state-space layers of a model hold; ``others`` are asked of one recurrence."""
     if wrong := [name for name, value in others.items() if value]:
         raise SettingError(f"{wrong[0]} is for one recurrence, and a model has many; leave it out")
@@ -77,7 +85,7 @@ def show_mixers(place: Place, found: "MixerStudy", others: Mapping[str, Any]) ->
     show(
         place,
         (found,),
-        lambda study, screen: Text(screen.say(repr(study))),
-        lambda study: {**head("mixers", {}), **study.as_dict()},
+        lambda study, screen: Text("\n".join(map(screen.say, repr(study).splitlines()))),
+        lambda study: {**head("mixers", asked), **study.as_dict()},
         lambda study: study.table,
     )

@@ -27,6 +27,9 @@ TELLING, CHANCE = 0.5, 0.025
 """Correlation with what a step adds from which on an input is named (convention), where chance
 would bring it about less often than this, all inputs considered (Fisher's z)."""
 
+ROUNDING = 1e-9
+"""Nats per step that are nothing."""
+
 Blocks = Mapping[str, slice]
 """The parts of a state (S,) by name."""
 
@@ -112,7 +115,9 @@ def step_reasons(found: Paths, inputs: FloatArray) -> Iterator[Reason]:
     added = by_step[:, alive]
     sign = 1.0 if added.sum() >= 0.0 else -1.0
     sizes = -np.sort(-np.maximum(sign * added, 0.0), axis=0).cumsum(axis=0)
-    few = int(np.median(np.argmax(2.0 * sizes >= sizes[-1], axis=0))) + 1
+    sizes = sizes[:, sizes[-1] > ROUNDING * len(added)]  # Of nothing there is no half.
+    counts = np.argmax(2.0 * sizes >= sizes[-1:], axis=0) + 1
+    few = int(np.median(counts)) if counts.size else len(added)
     if few <= CONCENTRATED * len(added):
         numbers = {"steps": few, "of": len(added), "grows": int(sign > 0.0)}
         yield Reason(ReasonCode.FEW_STEPS, numbers)

@@ -12,7 +12,7 @@ from gradscope.analysis.results import Analysis
 from gradscope.arrays import FloatArray
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.step_chain import step_chain
-from gradscope.model.steps import PROMOTED, Leaves, Steps, path_name
+from gradscope.model.steps import PROMOTED, Leaves, Steps, moves, path_name
 
 
 def chain(
@@ -91,7 +91,7 @@ class JaxSteps(Steps):
 
         def after(*values: Any) -> list[Any]:
             found = zip(self._call(state, given, values), state, strict=True)
-            return [each.astype(like.dtype) for each, like in found if _moves(like)]
+            return [each.astype(like.dtype) for each, like in found if moves(like)]
 
         with jax.enable_x64(True):
             _, back = jax.vjp(after, *map(jnp.asarray, self.parameters.values()))
@@ -158,7 +158,7 @@ class JaxSteps(Steps):
 
         def moved(*values: Any) -> list[Any]:
             after = zip(self._call(whole(values), given), state, strict=True)
-            return [each.astype(like.dtype) for each, like in after if _moves(like)]
+            return [each.astype(like.dtype) for each, like in after if moves(like)]
 
         return moved, moving
 
@@ -167,19 +167,15 @@ class JaxSteps(Steps):
 
         def whole(values: Iterable[Any]) -> list[Any]:
             own = iter(values)
-            return [next(own) if _moves(each) else each for each in state]
+            return [next(own) if moves(each) else each for each in state]
 
-        return [each for each in state if _moves(each)], whole
+        return [each for each in state if moves(each)], whole
 
     def _call(self, state: Leaves, given: Leaves, values: Iterable[Any] | None = None) -> list[Any]:
         x = jax.tree.unflatten(self._inputs_spec, list(map(jnp.asarray, given)))
         before = jax.tree.unflatten(self._spec, list(map(jnp.asarray, state)))
         first = self._with(self.parameters.values() if values is None else values)
         return self.next_state(self._step(*first, before, x), state)
-
-
-def _moves(array: Any) -> bool:
-    return bool(np.issubdtype(array.dtype, np.inexact))
 
 
 def _wide(array: Any) -> Any:

@@ -35,7 +35,7 @@ def _in_one_line() -> Iterator[None]:
         yield
     except (GradscopeError, MemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         kind, said = type(error).__name__, str(error).strip().partition("\n")[0]
         raise SettingError(f"a step from this state and input fails with {kind}: {said}") from error
 
@@ -70,7 +70,7 @@ class Steps(ABC):
         if len(sizes) != 1 or {each.shape[:1] for each in leaves} != {next(iter(sizes))[1:]}:
             found = [each.shape for each in (*self.entered, *leaves)]
             raise ShapeError(f"inputs and state have shapes {found}; give (T,B,…) and (B,…)")
-        if not any(each.size and _moves(each) for each in leaves):
+        if not any(each.size and moves(each) for each in leaves):
             raise SettingError("the state has no floating-point number, so no Jacobian")
         (n_steps, n_sequences), states = next(iter(sizes)), [leaves]
         for t in range(n_steps):
@@ -104,7 +104,7 @@ class Steps(ABC):
     @property
     def continuous(self) -> bool:
         """Whether all inputs are numbers of which there is more or less, no ids."""
-        return all(map(_moves, self.entered))
+        return all(map(moves, self.entered))
 
     @property
     def state_size(self) -> int:
@@ -116,7 +116,7 @@ class Steps(ABC):
         """Which of the S numbers of a state belongs to which part of its nest."""
         found, at = {}, 0
         for path, leaf in zip(self._paths, self.leaves, strict=True):
-            if _moves(leaf):
+            if moves(leaf):
                 size = (1 + np.iscomplexobj(leaf)) * int(np.prod(leaf.shape[2:]))
                 found[path_name(path)], at = slice(at, at + size), at + size
         return found
@@ -243,7 +243,7 @@ class Steps(ABC):
     def _split(self, vector: FloatArray) -> list[Any]:
         """Return rows (N,S) as the floating-point arrays of a state."""
         parts, at = [], 0
-        for leaf in filter(_moves, self.leaves):
+        for leaf in filter(moves, self.leaves):
             two = 1 + np.iscomplexobj(leaf)
             size = two * int(np.prod(leaf.shape[2:]))
             part = np.ascontiguousarray(vector[:, at : at + size])
@@ -276,11 +276,12 @@ def path_name(key: str) -> str:
     return ("s" if key[1:2].isdigit() or not key else "") + " ".join(words)
 
 
-def _moves(array: Any) -> bool:
+def moves(array: Any) -> bool:
+    """Return whether an array has floating-point numbers, which have a derivative."""
     return bool(np.issubdtype(array.dtype, np.inexact))
 
 
 def _vector(leaves: Leaves) -> FloatArray:
     """Return the floating-point numbers of a state (B,S), a complex one as two."""
-    moving = [np.ascontiguousarray(each).reshape(len(each), -1) for each in leaves if _moves(each)]
+    moving = [np.ascontiguousarray(each).reshape(len(each), -1) for each in leaves if moves(each)]
     return np.concatenate([each.view(np.float64) for each in moving], axis=1)

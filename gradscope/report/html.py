@@ -106,9 +106,12 @@ def analysis_html(
     again = (
         f"<p>{PYTHON if made_in_python else 'This command reproduces every number:'}</p>\n"
         f"<pre><code>{escape(command_line(typed, command))}</code></pre>\n"
-        "<details>\n<summary>All settings, as a TOML file for <code>--config</code></summary>\n"
-        f"<pre><code>{escape(settings_to_toml(settings.as_dict()))}</code></pre>\n</details>"
     )
+    if settings.cell is not None:  # Code is run only where it is typed.
+        again += (
+            "<details>\n<summary>All settings, as a TOML file for <code>--config</code></summary>\n"
+            f"<pre><code>{escape(settings_to_toml(settings.as_dict()))}</code></pre>\n</details>"
+        )
     plot = "\n".join(each.plain for each in profile_plot(analysis, PLAIN, PLAIN.width))
     still = f'<pre class="still">{escape(plot)}</pre>'
     first = [figures.pop(name) for name in FIRST if name in figures]

@@ -60,7 +60,7 @@ def watch(  # noqa: PLR0913 (each is an option)
     it has ``sequences`` sequences (the longest of a packed batch, else the first; one at first, and
     fewer where ``share`` requires it) and lags up to ``max_lag`` steps. ``share`` is the largest
     fraction of the time since the first step that snapshots may take, apart from two tenths of a
-    second (None: no limit); between them the hooks cost some tenths of a millisecond per step.
+    second (None: no limit); between them the hooks cost some tenths of a millisecond per call.
     ``log`` gets first verdicts, changes, values that are not finite and, at the end, the report: a
     function such as ``print``, a ``logging.Logger``, or a file to append to. ``scaler`` is the
     ``GradScaler`` of the loss, only needed where the optimizer is stepped without ``scaler.step``.

@@ -10,9 +10,11 @@ from torch.utils import _pytree as pytree
 
 from gradscope.analysis.imported.steps import study_steps
 from gradscope.analysis.results import Analysis
+from gradscope.errors import SettingError
 from gradscope.model.cells import Cell
+from gradscope.torch.custom_steps import undisturbed
 from gradscope.torch.mixers import MixerStudy, mixers_of, study_mixers
-from gradscope.torch.reading import CELLS, cell_of
+from gradscope.torch.reading import CELLS, LAYERS, cell_of
 from gradscope.torch.steps import Step, TorchSteps, Wide
 
 
@@ -45,7 +47,8 @@ def study(
     state-space layers of transformers, given so, each layer is studied: see ``study_mixers``.
 
     ``readout(state)`` returns (B,O); with ``targets`` (T,B,O), NaN where there is none, or classes
-    (T,B), negative for none, the error is the mean square or the cross-entropy. ``parameters``, of
+    (T,B), negative for none, the error is the mean square or the cross-entropy, shown as the mean
+    over the steps; gradients are those of its sum, as everywhere here. ``parameters``, of
     a module or by name, are what the gradient and its ``shares`` are taken by; by default those of
     a step that is a module. ``settings`` are those of ``analyze`` that judge and that ask for
     details, as in ``required_lag=50`` or ``map=True``; SettingError for others out of place.
@@ -54,7 +57,12 @@ def study(
     if inputs is None:
         inputs, initial_state = initial_state, None
         if isinstance(step, nn.Module) and mixers_of(step):
+            if wrong := settings.keys() - {"required_lag"}:
+                raise SettingError(f"{min(wrong)} is not for a model of layers; leave it out")
             return study_mixers(step, inputs, **settings)
+    if isinstance(step, LAYERS):
+        fault = f"{name} runs over all steps itself; give its Cell"
+        raise SettingError(f"{fault}, or save its state_dict for gradscope analyze")
     inputs = pytree.tree_map_only(np.ndarray, torch.from_numpy, inputs)
     if initial_state is None:
         initial_state = _zeros(step, inputs)
@@ -62,10 +70,11 @@ def study(
         parameters = step if parameters is None else parameters
         call = _turned(step)
     named = parameters.named_parameters() if isinstance(parameters, nn.Module) else parameters
-    steps = TorchSteps(call, initial_state, inputs, readout, dict(named or {}))
     wanted = targets.numpy(force=True) if isinstance(targets, Tensor) else targets
     of = {"weights": f"gradscope.torch.study({name})", **settings}
-    return study_steps(steps, wanted, known=_known(step), dense=dense, **of)
+    with undisturbed(step if isinstance(step, nn.Module) else nn.Module()):
+        steps = TorchSteps(call, initial_state, inputs, readout, dict(named or {}))
+        return study_steps(steps, wanted, known=_known(step), dense=dense, **of)
 
 
 def _known(step: Any) -> Cell | None:
@@ -83,8 +92,13 @@ def _turned(module: nn.Module) -> Step:
 
 def _zeros(step: Any, inputs: Any) -> Any:
     """Return a state of zeros in the nest of what a module makes of its inputs alone."""
-    with torch.no_grad(), Wide({}, set()):
-        found = step(pytree.tree_map(lambda each: each[0], inputs))
+    first = pytree.tree_map(lambda each: each[0], inputs)
+    try:
+        with torch.no_grad(), Wide({}, set()):
+            found = step(first)
+    except TypeError as error:
+        fault = f"the cell does not start by itself ({error})"
+        raise SettingError(f"{fault}; give its initial state, too: (cell, state)") from error
     if isinstance(found, tuple) and len(found) == 2 and not isinstance(found[1], Tensor):
         found = found[1]  # An output and a nest of states.
     return pytree.tree_map(torch.zeros_like, found)

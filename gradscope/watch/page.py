@@ -82,7 +82,8 @@ REFUSAL_WORDS = {
     Refusal.SCRIPTED: "it is scripted, and hooks do not reach inside; watch the module that "
     "was passed to torch.jit",
     Refusal.UNSEEN: "no call of it was seen in the training (of a cell, with only input and state, "
-    "both (B,…)): it is not used, or within torch.compile; give watch what that returned",
+    "both (B,…)): it is called otherwise, or not, or within torch.compile; give watch what that "
+    "returned",
     Refusal.STATE_REPLACED: "the state it is given is not the one it returned, or detached: what "
     "happens in between is unknown; watch a module or a step() around both",
 }

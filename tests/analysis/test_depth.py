@@ -59,7 +59,8 @@ def paths(lags: np.ndarray[Any, Any], down: float, back: float) -> np.ndarray[An
     ("down", "back", "code", "from_lag"),
     [
         (1e-2, 0.1, ReasonCode.MAINLY_IN_DEPTH, 0),  # 10⁻⁴ at lag 0, and never more.
-        (0.15, 0.2, ReasonCode.MAINLY_IN_DEPTH, 0),  # .0225 at lag 0, three quarters of it at 1.
+        (0.15, 0.2, ReasonCode.MAINLY_IN_TIME, 0),  # .0225 at lag 0; time alone takes .008 by then.
+        (0.05, 0.2, ReasonCode.MAINLY_IN_DEPTH, 0),  # .0025 at lag 0; time alone takes .04 by then.
         (0.5, 0.1, ReasonCode.MAINLY_IN_TIME, 0),  # A quarter at lag 0.
         (0.2, 0.55, ReasonCode.MAINLY_IN_TIME, 2),  # It grows first: .04 at lag 0, .073 at lag 2.
         (0.01, 0.7, ReasonCode.MAINLY_IN_DEPTH, 4),  # It grows first, but not to 1/1000.

@@ -163,5 +163,72 @@ def test_a_model_with_state_space_layers_is_studied_layer_by_layer(
     assert document["required_lag"] == 9
     assert [each["layer"] for each in document["layers"]] == ["layers.0.mixer", "layers.1.mixer"]
     assert len(table.stdout.splitlines()) == 3
-    refused = call(*asked, "--png", "p.png")
-    assert (refused.returncode, "--png" in refused.stderr) == (2, True)
+    assert document["settings"]["data"] == "ids.npy"
+    assert len(page.stdout.splitlines()) >= 5
+    for more in (("--png", "p.png"), ("--lag-map",), ("--steps", "5"), ("--save", "r.npz")):
+        refused = call(*asked, *more)
+        assert (refused.returncode, more[0] in refused.stderr) == (2, True)
+
+
+ODD = """
+import sys
+import torch
+
+print("hello")
+
+class Cell(torch.nn.Module):
+    def forward(self, x, h):
+        return torch.tanh(x[:, :1] + h)
+
+def needs():
+    return Cell()
+
+def layers():
+    return torch.nn.GRU(2, 3)
+
+def leaves():
+    sys.exit(3)
+
+def ids():
+    emb = torch.nn.Embedding(9, 4)
+    return (lambda h, x: torch.tanh(h + emb(x))), torch.zeros(2, 4)
+
+def late():
+    def step(h, x):
+        return h @ torch.zeros(3, 3)
+    return step, torch.zeros(1, 4)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("needs", "(cell, state)"),
+        ("layers", "Cell"),
+        ("leaves", "SystemExit: 3"),
+        ("late", "(line 26)"),
+    ],
+)
+def test_what_a_person_would_stumble_over_is_one_line(
+    call: Call, tmp_path: Path, name: str, said: str
+) -> None:
+    (tmp_path / "odd.py").write_text(ODD)
+
+    done = call("analyze", f"odd.py:{name}", "--data", "x.npy", "--json")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr.splitlines()[-1]
+
+
+def test_what_code_prints_is_no_part_of_the_result_and_ids_stay_whole(
+    call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "odd.py").write_text(ODD)
+    np.save(tmp_path / "ids.npy", np.arange(24).reshape(12, 2) % 9)
+
+    done = call("analyze", "odd.py:ids", "--data", "ids.npy", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["settings"]["steps"] == 12
+    assert json.loads(done.stdout)["settings"]["sequences"] == 2
+    assert "hello" in done.stderr

@@ -79,7 +79,8 @@ def test_few_steps_that_lose_half_are_named_and_many_are_not() -> None:
     (said,) = step_reasons(paths(diagonal(gains), TWO), silent)
 
     assert (said.code, said.numbers) == (ReasonCode.FEW_STEPS, {"steps": 2, "of": 50, "grows": 0})
-    assert not tuple(step_reasons(paths(diagonal(np.full(50, 0.9)), TWO), silent))
+    for same in (0.9, 1.0):
+        assert not tuple(step_reasons(paths(diagonal(np.full(50, same)), TWO), silent))
 
 
 def test_the_input_that_a_step_goes_with_is_named_and_chance_is_not() -> None:

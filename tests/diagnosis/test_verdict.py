@@ -366,7 +366,9 @@ def test_every_reason_can_be_given() -> None:
         ReasonCode.SHARE_LOST,
     }
     of_steps = {ReasonCode.FEW_STEPS, ReasonCode.GROWTH_FOLLOWS_INPUT}  # test_paths
-    assert given == set(ReasonCode) - of_writing - of_steps - {ReasonCode.TRAINING_SHORTENED}
+    of_stacks = {ReasonCode.MAINLY_IN_DEPTH, ReasonCode.MAINLY_IN_TIME}  # analysis/test_depth
+    elsewhere = of_writing | of_steps | of_stacks | {ReasonCode.TRAINING_SHORTENED}
+    assert given == set(ReasonCode) - elsewhere
 
 
 def test_fine_is_not_said_of_what_is_hindered_from_writing() -> None:

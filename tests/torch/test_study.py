@@ -341,8 +341,10 @@ def test_classes_have_the_cross_entropy_of_torch() -> None:
         ({"shares": True, "parameters": {}}, SettingError, "parameters="),
         ({"targets": np.zeros((3, 3, 2))}, ShapeError, r"\(3, 3, 2\)"),
         ({"targets": np.full((STEPS, SEQUENCES), 7)}, ShapeError, "up to 7"),
-        ({"cells": 3}, SettingError, "'cells'"),
-        ({"gain": 2.0, "updates": 3}, SettingError, "--updates"),
+        ({"cells": 3}, SettingError, "cells"),
+        ({"gain": 2.0, "updates": 3}, SettingError, "gain"),
+        ({"steps": 7}, SettingError, "steps"),
+        ({"targets": np.full((STEPS, SEQUENCES, OUTPUTS), np.nan)}, ShapeError, "NaN"),
     ],
 )
 def test_what_does_not_fit_is_one_line(

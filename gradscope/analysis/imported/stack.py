@@ -189,7 +189,9 @@ def _depth_reasons(depth: stack_chain.DepthMap, settings: Settings) -> list[Reas
     lag, at, end, threshold = arrives.max(initial=-1) + 1, lowest.argmax(), low, settings.vanishing
     if grows.size:
         lag, at, end, threshold = grows[0], 0, high, settings.exploding
-    by_depth = lowest[at] / end >= 0.5
+    # Of the top layer's own gradient time alone takes what is missing.
+    own = quantiles(depth.log_norms[-1], (0.5,))[0][min(lag, lowest.size - 1)]
+    by_depth = lowest[at] / end >= max(own / end, 0.5)
     numbers = {"lag": int(lag), "from_lag": int(at), "log10_norm": plain(lowest[at] / LN_10)}
     numbers |= {"threshold": threshold, "layer": depth.layers[0], "top": depth.layers[-1]}
     return [Reason(ReasonCode.MAINLY_IN_DEPTH if by_depth else ReasonCode.MAINLY_IN_TIME, numbers)]

@@ -14,7 +14,8 @@ from gradscope.analysis.results import (
     SlopeSummary,
     Stage,
 )
-from gradscope.analysis.settings import Settings
+from gradscope.analysis.setting_values import Group
+from gradscope.analysis.settings import Settings, settings_of
 from gradscope.analysis.stage import (
     SHARE_SEQUENCES,
     confirmed,
@@ -40,7 +41,10 @@ from gradscope.model.steps import Steps
 from gradscope.model.trajectory import unroll
 from gradscope.names import ErrorName, StageName
 
-DENSE_STATE = 256
+ASKED = ("weights", "data", *settings_of(Group.JUDGING), *settings_of(Group.DETAILS))
+"""Settings that a study may be given; the first two say what it is of."""
+
+ALWAYS_DENSE = 256
 """Up to this S Jacobians are made at once where many products of them are asked for (measured)."""
 
 NONE = np.empty(0)
@@ -52,6 +56,7 @@ NO_WRITING = Writing(np.nan, {}, ())
 def study_steps(
     steps: Steps,
     targets: Any = None,
+    /,
     *,
     known: Cell | None = None,
     dense: bool | None = None,
@@ -67,8 +72,10 @@ def study_steps(
     of_error = {} if targets is None else {"readout": "readout", "targets": "targets"}
     sizes = {"hidden": size, "steps": n_steps, "sequences": n_sequences}
     named = {"cell": None, "updates": 0, "data": "inputs", **sizes, **of_error}
+    if wrong := asked.keys() - {*ASKED}:
+        raise SettingError(f"{min(wrong)} is no setting of a study; leave it out")
     settings = Settings.from_dict({**named, **asked}, "study")
-    if dense is None and (settings.map or settings.spectrum) and size <= DENSE_STATE:
+    if dense is None and (settings.map or settings.spectrum) and size <= ALWAYS_DENSE:
         dense = n_steps * n_sequences * size**2 <= DENSE_ENTRIES
     trajectory = StepTrajectory.along(steps, dense)
     if settings.memory or (settings.shares and not steps.parameters):
@@ -149,4 +156,6 @@ def _targets(given: Any, steps: Steps) -> Targets:
         one_hot = as_float64(values[..., None] == known[-width:])
         return Targets(one_hot, held, ErrorName.CROSS_ENTROPY)
     held = ~np.isnan(values).any(axis=2)
+    if not held.any():
+        raise ShapeError("targets hold no number, NaN alone; give one of at least one step")
     return Targets(as_float64(np.where(held[..., None], values, 0.0)), held)

@@ -251,6 +251,10 @@ def causes_panel(axes: "Axes", analysis: Analysis) -> None:
     if causes.total is None:
         style.say(axes, "The product is exactly zero:\nthere is no rate to explain.")
         return
+    if not terms_of(causes):
+        grows = f"{causes.total:+.3g} nats per step".replace("-", "−")
+        style.say(axes, f"The state is one part:\nit grows by {grows}.")
+        return
     parts = {n: p for n, p in terms_of(causes).items() if p is not None and abs(p) >= SMALLEST}
     sizes = np.array([*parts.values(), causes.total])
     ends = np.append(np.cumsum(sizes[:-1]), causes.total)

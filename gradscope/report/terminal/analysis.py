@@ -141,6 +141,8 @@ def measure_sentence(analysis: Analysis) -> str:
     errors, said = analysis.task_info.lag_errors, ""
     if baseline is None:
         missing = "--targets FILE" if analysis.params.sizes[2] else "--readout NAME, --targets FILE"
+        if analysis.settings.cell is None:
+            missing = "gradscope.torch.study(…, readout=, targets=)"
         return f"no targets, so no error and no gradient by step ({missing})"
     if errors is not None:
         lags = {rewarded_lag(errors), *np.geomspace(1, errors.size, 6).round().astype(int).tolist()}

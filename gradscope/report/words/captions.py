@@ -5,7 +5,7 @@ import numpy as np
 from gradscope.analysis.details import Memory, Spectrum
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10
-from gradscope.diagnosis.growth import CauseRates
+from gradscope.diagnosis.growth import CauseRates, terms_of
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.theory import TheoryName
 from gradscope.jacobians.lag_map import LagMap
@@ -69,6 +69,8 @@ def causes_caption(analysis: Analysis) -> str:
     sentence = f"{reason_sentence(main)} " if main is not None else ""
     added, growth = cause_sentence(analysis.last.causes), analysis.last.growth
     between = interval(growth.low, growth.high)
+    if not terms_of(analysis.last.causes):
+        return f"Of one part of a state nothing more is known than its growth: {added}{between}."
     return f"{sentence}From top to bottom the bars add up exactly: {added}{between}."
 
 

@@ -225,6 +225,8 @@ def cause_sentence(causes: Rates) -> str:
     """Return the sum of the causes as an equation in nats per step, what is nothing left out."""
     if causes.total is None:
         return f"{ZERO_PRODUCT}: there is no rate to explain"
+    if not terms_of(causes):
+        return f"{level(round(causes.total, 3))} nats per step"
     rates = {CAUSE_LABELS.get(name, name): rate or 0.0 for name, rate in terms_of(causes).items()}
     summed = " ".join(
         f"{'−' if round(rate, 3) < 0 else '+'} {abs(rate):.3f} {label}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.analysis.results import Analysis
+from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.remedies import large_input_weights
 from gradscope.learning.readout import EXPLAINED, NOTHING_READ
@@ -22,7 +23,8 @@ def why(analysis: Analysis) -> list[str]:
     """
     stage, readout = analysis.last, analysis.readout
     sentences = [reason_sentence(each) for each in stage.verdict.reasons]
-    if stage.verdict.reason(ReasonCode.MAIN_CAUSE) is None and stage.causes.total is not None:
+    added = terms_of(stage.causes) and stage.causes.total is not None
+    if added and stage.verdict.reason(ReasonCode.MAIN_CAUSE) is None:
         sentences.append(f"The causes add up: {cause_sentence(stage.causes)}.")
     if readout is not None and readout.score is None:
         sentences.append(f"R² of a linear readout is not known: {readout.why_null}.")
