@@ -13,6 +13,7 @@ from gradscope.frameworks.code import leaves, made_in, ran
 
 if TYPE_CHECKING:
     from gradscope.analysis.results import Analysis
+    from gradscope.data.intake import AnyArray
     from gradscope.torch.mixers import MixerStudy
 
 READ = ("data", "column", "batch_first", "missing", "steps", "sequences")
@@ -35,7 +36,7 @@ def study_code(asked: Given) -> "Analysis | MixerStudy":
         raise SettingError(f"{typed} is studied on data of yours; give --data FILE")
     if not path.is_file():
         raise SettingError(f"{path} is no file; give the FILE.py that defines {name}")
-    from gradscope.data.recordings import Layout, cut, read_array, sequences
+    from gradscope.data.recordings import Layout, read_array
 
     data, first = Path(asked["data"]), bool(asked.get("batch_first"))
     layout = Layout(first, tuple(asked.get("column", ())), asked.get("missing", "refuse"))
@@ -54,13 +55,7 @@ def study_code(asked: Given) -> "Analysis | MixerStudy":
             given = array if first else array.swapaxes(0, 1)  # A model takes sequences first.
             lag = asked.get("required_lag")
             return ran(path, lambda: study_mixers(step, given, required_lag=lag))
-    ids = array.dtype.kind == "i" and array.ndim == 2  # (T,B), as of a file of weights.
-    whole = array.T[..., None] if ids and first else array[..., None] if ids else array
-    inputs: Any = cut(
-        sequences(whole, data, batch_first=first and not ids),
-        *(None, asked.get("steps"), asked.get("sequences")),
-    ).inputs.astype(array.dtype)
-    inputs = inputs[..., 0] if ids else inputs
+    inputs = _inputs(array, data, asked)
     of_study = {name: value for name, value in asked.items() if name not in READ[1:]}
     if any(type(leaf).__module__.startswith("jax") for leaf in leaves(state)):
         from gradscope.jax import study as study_jax
@@ -72,6 +67,21 @@ def study_code(asked: Given) -> "Analysis | MixerStudy":
         raise SettingError(str(error)) from error
     parts = (*state, inputs, None)  # A cell is given with its inputs alone.
     return ran(path, lambda: study(step, parts[0], parts[1], **of_study))
+
+
+def _inputs(array: "AnyArray", path: Path, asked: Given) -> "AnyArray":
+    """Return inputs (T,B,D), or ids (T,B), in as many steps and sequences as were asked for."""
+    from gradscope.data.recordings import cut, sequences
+
+    first = bool(asked.get("batch_first"))
+    ids = array.dtype.kind == "i" and array.ndim == 2  # As of a file of weights.
+    whole = array[..., None] if ids else array
+    if ids and first:
+        whole = whole.swapaxes(0, 1)
+    values = sequences(whole, path, batch_first=first and not ids)
+    found = cut(values, None, asked.get("steps"), asked.get("sequences"))
+    inputs = found.inputs.astype(array.dtype)
+    return inputs[..., 0] if ids else inputs
 
 
 def show_mixers(place: Place, found: "MixerStudy", asked: Given, others: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ import pytest
 jax = pytest.importorskip("jax")
 
 import gradscope.jax as gj  # noqa: E402
+from gradscope.analysis.results import Analysis  # noqa: E402
 from gradscope.diagnosis.growth import terms_of  # noqa: E402
 
 STEPS, SEQUENCES, HIDDEN = 4, 3, 4
@@ -35,6 +36,12 @@ def zeros() -> Any:
     return {name: np.zeros((SEQUENCES, HIDDEN)) for name in ("h", "m")}
 
 
+def studied(**asked: Any) -> Analysis:
+    parameters, inputs, targets = given()
+    shown: dict[str, Any] = {"readout": lambda _, state: state["m"], "targets": targets}
+    return gj.study(step, zeros(), inputs, parameters=parameters, **shown, **asked)
+
+
 def test_error_gradient_and_shares_are_those_of_jax() -> None:
     parameters, inputs, targets = given()
 
@@ -48,15 +55,7 @@ def test_error_gradient_and_shares_are_those_of_jax() -> None:
     with jax.enable_x64(True):
         error, exact = jax.value_and_grad(loss)(parameters)
 
-    found = gj.study(
-        step,
-        zeros(),
-        inputs,
-        parameters=parameters,
-        readout=lambda _, state: state["m"],
-        targets=targets,
-        shares=True,
-    )
+    found = studied(shares=True)
 
     assert found.last.error == pytest.approx(float(error) / STEPS, rel=1e-12)
     shares = found.details.shares
@@ -99,15 +98,7 @@ def test_torch_finds_the_same() -> None:
         parameters={"w": w, "u": u},
         spectrum=True,
     )
-    same = gj.study(
-        step,
-        zeros(),
-        inputs,
-        parameters=parameters,
-        readout=lambda _, state: state["m"],
-        targets=targets,
-        spectrum=True,
-    )
+    same = studied(spectrum=True)
 
     for one, other in (
         (found.last.profile.log_norms, same.last.profile.log_norms),

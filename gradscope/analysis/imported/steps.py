@@ -1,5 +1,6 @@
 """The analysis of a step of somebody's own: what ``analyze`` finds of a network, of any step."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -69,21 +70,10 @@ def study_steps(
     params = StepCell.of(steps)
     (n_steps, n_sequences, size), start = steps.states[1:].shape, steps.states[0]
     wanted = _targets(targets, steps)
-    of_error = {} if targets is None else {"readout": "readout", "targets": "targets"}
-    sizes = {"hidden": size, "steps": n_steps, "sequences": n_sequences}
-    named = {"cell": None, "updates": 0, "data": "inputs", **sizes, **of_error}
-    if wrong := asked.keys() - {*ASKED}:
-        raise SettingError(f"{min(wrong)} is no setting of a study; leave it out")
-    settings = Settings.from_dict({**named, **asked}, "study")
+    settings = _settings(steps, asked, to_targets=targets is not None)
     if dense is None and (settings.map or settings.spectrum) and size <= ALWAYS_DENSE:
         dense = n_steps * n_sequences * size**2 <= DENSE_ENTRIES
     trajectory = StepTrajectory.along(steps, dense)
-    if settings.memory or (settings.shares and not steps.parameters):
-        raise SettingError(
-            "memory is not measured of a step of your own; leave it out"
-            if settings.memory
-            else "shares are of a gradient by parameters; give parameters="
-        )
     batch = Batch(steps.inputs, wanted)
     error = baseline = gradient = None
     if targets is not None:
@@ -129,6 +119,21 @@ def study_steps(
     details = measure_details(params, trajectory, batch, norms.log_norms, settings)
     made = (params, trajectory, batch, (), details)
     return Analysis(settings, problem, (stage,), None, *made)
+
+
+def _settings(steps: Steps, asked: Mapping[str, Any], *, to_targets: bool) -> Settings:
+    """Return the settings of a study; SettingError for what it cannot be asked."""
+    if wrong := asked.keys() - {*ASKED}:
+        raise SettingError(f"{min(wrong)} is no setting of a study; leave it out")
+    of_error = {"readout": "readout", "targets": "targets"} if to_targets else {}
+    sizes = dict(zip(("steps", "sequences", "hidden"), steps.states[1:].shape, strict=True))
+    named = {"cell": None, "updates": 0, "data": "inputs", **sizes, **of_error}
+    settings = Settings.from_dict({**named, **asked}, "study")
+    if settings.memory:
+        raise SettingError("memory is not measured of a step of your own; leave it out")
+    if settings.shares and not steps.parameters:
+        raise SettingError("shares are of a gradient by parameters; give parameters=")
+    return settings
 
 
 def _targets(given: Any, steps: Steps) -> Targets:

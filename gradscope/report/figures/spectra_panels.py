@@ -120,7 +120,8 @@ def _mark_truncation(axes: "Axes", length: int | None, analysis: Analysis) -> No
     if length is None:
         return
     axes.axvline(length, color=GREEN, linestyle="-.", linewidth=1.8)
-    text = f"--truncate {length}: {percent(analysis.settings.truncation_error)}"
+    flagged = f"--truncate {length}" if analysis.settings.cell else f"cut at {length}"
+    text = f"{flagged}: {percent(analysis.settings.truncation_error)}"
     style.label(axes, text, (length, 60.0), color=GREEN)
 
 

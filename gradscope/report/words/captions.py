@@ -164,8 +164,9 @@ def shares_caption(analysis: Analysis, shares: GradientShares) -> str:
     length = shares.truncation_length(analysis.settings.truncation_error)
     needed = f"No truncation within these lags keeps the error of the gradient below {allowed}."
     if length is not None:
+        flagged = f" (--truncate {length})" if analysis.settings.cell else ""
         needed = (
-            f"Truncated backpropagation needs {steps(length)} back (--truncate {length}) to keep "
+            f"Truncated backpropagation needs {steps(length)} back{flagged} to keep "
             f"the error of the gradient below {allowed}."
         )
     left = float(shares.cancellation[-1])
