@@ -178,7 +178,9 @@ def _profile(
             stretch = product.extend(longest - product.lag)
             shape = stretch.exponents.shape
             rows = stretch.kept.reshape(-1, *stretch.kept.shape[2:])
-            leading = leading_singular_values(rows, SHARE_OF_ITERATION * tolerance, steps)
+            # As long as nothing was dropped, the iteration has the whole tolerance.
+            share = SHARE_OF_ITERATION if stretch.probes.size else 1.0
+            leading = leading_singular_values(rows, share * tolerance, steps)
             steps = leading.steps
             sigma = leading.sigma.reshape(shape)
             here = slice(stretch.lag, product.lag), slice(running)

@@ -1,15 +1,18 @@
 """σ_max of many matrices R (r,S) at once, r ≤ S: the number behind every lag profile.
 
-σ_max(R)² is the largest eigenvalue of the symmetric R Rᵀ (r,r). A few rows: LAPACK finds all of
-them. Many rows: Lanczos iteration, which only multiplies by R Rᵀ (or, where R is not thin, by R and
-Rᵀ), with full reorthogonalisation. It starts from R g, g random, each row weighted by its energy,
-which saves a step where the rows are graded: there a direction that has just overtaken the leading
-one of the last lag is not hidden. Its error is known as it runs. A Ritz value θ of residual ρ is
-within ρ of *an* eigenvalue, and one just above it may be hidden: it is at most ρ/q above θ, q the
-part that the start has in its vector over that in the vector found, a quotient of two random
-numbers. (ρ²/gap would be sharper, but a gap is not to be had: where two eigenvalues all but
-coincide, Lanczos sees one for a long time.) Source: Golub & Van Loan (2013), sections 8.2 and 10.1;
-Parlett (1998), sections 4.5 and 13.2.
+σ_max(R)² is the largest eigenvalue of the symmetric M = R Rᵀ (r,r). A few rows: M is squared while
+that makes one eigenvalue stand out. What is left, and many rows: the bare three-term Lanczos
+iteration, which multiplies by M (or, where R is not thin, by Rᵀ and R) and keeps no basis. Without
+reorthogonalisation copies of eigenvalues appear, never wrong ones, and the largest is as accurate
+as with it (Paige 1980). It starts from R g, g random, each row weighted by its energy, which saves
+a step where the rows are graded: there a direction that has just overtaken the leading one of the
+last lag is not hidden.
+
+Its error is estimated as it runs. A Ritz value θ of residual ρ is within ρ of *an* eigenvalue, and
+one just above it may be hidden: it is at most ρ/q above θ, q the part that the start has in its
+vector over that in the vector found, a quotient of two random numbers. (ρ²/gap would be sharper,
+but a gap is not to be had: where two eigenvalues all but coincide, Lanczos sees one for a long
+time.) Source: Golub & Van Loan (2013), sections 8.2 and 10.1; Parlett (1998), 4.5 and 13.2.
 """
 
 from dataclasses import dataclass
@@ -17,18 +20,33 @@ from functools import reduce
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import BoolArray, FloatArray, IntArray
 
-# Up to this many rows, all eigenvalues cost less than Lanczos steps (measured).
+# Up to so many rows M is formed, and squared first: about so many times (measured).
 FEW_ROWS = 32
-# Up to this part of S rows, R Rᵀ is formed once: its products read less memory than those of R.
+SQUARINGS_TIMES_ROWS = 96
+# With less than this Σμ² (half: the largest eigenvalue is at least half of the trace), squaring
+# once more settles little.
+HOPEFUL_AT_FIRST, HOPEFUL = 0.12, 0.4
+# Its error is about its bound, and falls fast: more digits than asked for cost little.
+SHARE_OF_SQUARING = 0.3
+# Up to this part of S rows, M is formed: its products read less memory than those of R.
 THIN = 0.5
 # The largest eigenvalue is taken to be up to this many ρ above θ; where it all but coincides with
 # another, it is farther with probability 2/(10 π), by no more than the gap between the two. Each
 # tenfold costs about two steps.
 HIDDEN = 10.0
-MAX_STEPS = 60
-STEPS_BETWEEN_LOOKS = 3
+# What needs more Lanczos steps than that costs less in LAPACK: up to 64 rows, and beyond; so do so
+# few matrices that n r² is within this, to square them or to iterate.
+MAX_STEPS, MAX_STEPS_OF_MANY, MANY_ROWS = 60, 100, 64
+FEW_TO_SQUARE, FEW_TO_ITERATE = 8_000, 30_000
+# The first look where nothing is known, and most steps between looks.
+FIRST_LOOK, MOST_BETWEEN_LOOKS = 3, 8
+# So many matrices are looked at first.
+SAMPLE = 8
+# So few are left to LAPACK, where Laguerre's iteration pays by vectors; its steps at most, and how
+# closely, relative, it has to enclose a value.
+FEW_AT_ONCE, MOST_LAGUERRE, ENCLOSED = 64, 8, 1e-9
 # A remainder this small against the largest eigenvalue is rounding: the Krylov space is exhausted.
 BREAKDOWN = 1e-13
 START_SEED = 20240607
@@ -36,7 +54,7 @@ START_SEED = 20240607
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Leading:
-    """The largest singular values (n,), bounds on their relative errors (n,), and Lanczos steps."""
+    """The largest singular values (n,), estimates of their relative errors (n,), Lanczos steps."""
 
     sigma: FloatArray
     error: FloatArray
@@ -46,101 +64,218 @@ class Leading:
 def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int = 0) -> Leading:
     """Return σ_max of every matrix in ``rows`` (n,r,S), whose squares fit a float.
 
-    Few rows are exact to rounding; else the iteration stops at the relative error ``accuracy``,
-    first looked at a third before ``likely_steps``, those of a similar call. Deterministic: the
-    start has a seed of its own. Cost: r²S + O(r³) for few rows, 4rS a step otherwise (2r², and r²S
-    once, where R is thin), about 5 to 30 steps; what is not reached in 60 goes to LAPACK.
+    The iteration stops at the estimated relative error ``accuracy``, first looked at shortly before
+    ``likely_steps``, those of a similar call. Deterministic: the start has a seed of its own. Cost:
+    r²S and some r³ for few rows, 4rS a step otherwise (2r², and r²S once, where R is thin), about 5
+    to 45 steps; what is not to be reached in 60 (100 from 65 rows on) goes to LAPACK.
     """
-    if rows.shape[1] <= FEW_ROWS:
-        return Leading(_exact(rows), np.zeros(rows.shape[0]))
-    krylov = _Krylov(rows)
-    next_look = max(likely_steps * 2 // 3, STEPS_BETWEEN_LOOKS)
-    while krylov.size < min(MAX_STEPS, rows.shape[1]):
-        krylov.extend()
-        if krylov.size >= next_look:
-            sigma, error = krylov.leading_value()
-            if (error <= accuracy).all():
-                return Leading(sigma, error, krylov.size)
-            # The error falls geometrically, from about HIDDEN at the start: extrapolate.
-            worst = float(error.max())
-            fallen, missing = np.log(HIDDEN / worst), np.log(worst / accuracy)
-            more = krylov.size * missing / fallen if fallen > 0 else STEPS_BETWEEN_LOOKS
-            next_look += int(np.clip(np.ceil(more), 1, STEPS_BETWEEN_LOOKS))
-    sigma, error = krylov.leading_value()
-    missed = error > accuracy
-    sigma[missed] = _exact(rows[missed])
-    return Leading(sigma, np.where(missed, 0.0, error), krylov.size)
+    n_rows, columns = rows.shape[1], rows.swapaxes(1, 2)
+    if n_rows > max(THIN * rows.shape[2], FEW_ROWS):
+        return _by_lanczos((rows, columns), accuracy, likely_steps)
+    squares = rows @ columns
+    if n_rows > FEW_ROWS or len(rows) * n_rows**2 <= FEW_TO_SQUARE:
+        return _by_lanczos((squares,), accuracy, likely_steps)
+    sigma, error = _by_squaring(squares, SHARE_OF_SQUARING * accuracy)
+    left = error > SHARE_OF_SQUARING * accuracy
+    if not left.any():
+        return Leading(sigma, error, likely_steps)
+    rest = _by_lanczos((squares[left],), accuracy, likely_steps)
+    sigma[left], error[left] = rest.sigma, rest.error
+    return Leading(sigma, error, rest.steps)
 
 
-def _exact(rows: FloatArray) -> FloatArray:
-    """Return σ_max (n,) from all the eigenvalues of R Rᵀ."""
-    largest = np.linalg.eigvalsh(rows @ rows.swapaxes(1, 2))[:, -1]
-    return np.asarray(np.sqrt(np.maximum(largest, 0.0)))
+def _by_squaring(squares: FloatArray, accuracy: float) -> tuple[FloatArray, FloatArray]:
+    """Return σ_max (n,) of M (n,r,r) and a bound on its relative error, as far as squaring goes.
+
+    After k squarings, each scaled to trace 1, M**(2**k) has eigenvalues μ_i with Σμ_i = 1 and Σμ_i²
+    = p. The largest is at most √p and at least p, or ½ (1 + √(2p − 1)) where p > ½; the 2**k-th
+    root narrows that.
+    """
+    sigma, error = np.zeros(len(squares)), np.zeros(len(squares))
+    left, power, log_scale = np.arange(len(squares)), squares, np.zeros(len(squares))
+    for count in range(SQUARINGS_TIMES_ROWS // squares.shape[1] + 1):
+        trace = np.einsum("nrr->n", power)
+        dead = trace <= 0.0
+        scale = np.where(dead, 1.0, trace)
+        power = power / scale[:, None, None]
+        purity = np.where(dead, 1.0, np.einsum("nrs,nrs->n", power, power))
+        log_scale += np.log(scale) / 2**count
+        low = np.maximum(purity, 0.5 + 0.5 * np.sqrt(np.maximum(2.0 * purity - 1.0, 0.0)))
+        low = np.log(np.where(purity > 0.5, low, purity))
+        high = 0.5 * np.log(purity)
+        found = np.exp(0.5 * log_scale + 0.25 * (low + high) / 2**count)
+        sigma[left] = np.where(dead, 0.0, found)
+        error[left] = 0.25 * np.maximum(high - low, 0.0) / 2**count
+        more = error[left] > accuracy
+        more &= purity > (HOPEFUL if count else HOPEFUL_AT_FIRST)
+        if not more.any():
+            break
+        if 2 * np.count_nonzero(more) <= left.size:
+            left, power, log_scale = left[more], power[more], log_scale[more]
+        power = power @ power
+    return sigma, error
+
+
+def _by_lanczos(factors: tuple[FloatArray, ...], accuracy: float, likely_steps: int) -> Leading:
+    """Return σ_max of M, the product of ``factors``, by Lanczos iteration or by LAPACK."""
+    n_matrices, size = factors[0].shape[:2]
+    theta, error = np.zeros(n_matrices), np.full(n_matrices, np.inf)
+    left, steps = np.arange(n_matrices), 0
+    most = min(MAX_STEPS if size <= MANY_ROWS else MAX_STEPS_OF_MANY, 5 * size // 4)
+    krylov, look = _Krylov(factors, most), max(int(0.7 * likely_steps), FIRST_LOOK)
+    sample, earlier = left[:: -(-n_matrices // SAMPLE)], (0, HIDDEN)
+    while left.size * size**2 > FEW_TO_ITERATE and look <= most:
+        krylov.extend(look)
+        errors = krylov.largest(sample)[1]
+        if np.median(errors) <= accuracy:
+            theta[left], errors = krylov.largest(np.arange(left.size))
+            error[left], steps = errors, steps or look
+            more = errors > accuracy
+            if 2 * np.count_nonzero(more) <= left.size:
+                left, errors = left[more], errors[more]
+                krylov.keep(more)
+            if not more.any():
+                break
+            sample = np.argsort(-errors)[:SAMPLE]
+            errors = errors[sample]
+        # The logarithm of the error falls about linearly.
+        worst = float(errors.max())
+        rate = np.log(earlier[1] / worst) / (look - earlier[0])
+        needed = np.ceil(np.log(worst / accuracy) / rate) if rate > 0.0 else MOST_BETWEEN_LOOKS
+        earlier = look, worst
+        hopeless = 2 * look >= most and look + needed > most
+        look += most if hopeless else int(np.clip(needed, 1, MOST_BETWEEN_LOOKS))
+    missed = np.flatnonzero(error[left] > accuracy)
+    if missed.size:
+        theta[left[missed]], error[left[missed]] = krylov.exact(missed), 0.0
+    return Leading(np.sqrt(np.maximum(theta, 0.0)), error, steps)
 
 
 class _Krylov:
-    """Orthonormal bases (n,k,r) of the Krylov spaces of R Rᵀ, where R Rᵀ is tridiagonal."""
+    """Lanczos iterations, one for each of n matrices M (r,r): on its Krylov space M is tridiagonal,
+    with ``_diagonal`` and, beside it, ``_coupling`` (most,n).
+    """
 
-    def __init__(self, rows: FloatArray) -> None:
-        count, n_rows, _ = rows.shape
-        self._rng = np.random.default_rng(START_SEED)
-        columns = rows.swapaxes(1, 2)
-        thin = n_rows <= THIN * rows.shape[2]
-        self._factors = (rows @ columns,) if thin else (rows, columns)
-        self.size = 0
-        self._basis = np.empty((count, MAX_STEPS + 1, n_rows))
-        start = rows @ self._rng.standard_normal(rows.shape[2])
-        start *= np.einsum("nrs,nrs->nr", rows, rows)
+    def __init__(self, factors: tuple[FloatArray, ...], most: int) -> None:
+        self._factors, first = factors, factors[0]
+        self._size, self._rng = 0, np.random.default_rng(START_SEED)
+        self._diagonal, self._coupling = np.zeros((2, most, len(first)))
+        energies = np.einsum("nrs,nrs->nr", first, first)
+        largest = energies.max(axis=1, keepdims=True)
+        start = self._rng.standard_normal(factors[-1].shape[1]) @ factors[-1]
+        start *= energies / np.where(largest > 0.0, largest, 1.0)
         start[~start.any(axis=1)] = 1.0
-        self._basis[:, 0] = start / np.linalg.norm(start, axis=1, keepdims=True)
-        self._scale = np.zeros(count)
-        self._diagonal = np.zeros((count, MAX_STEPS))
-        self._coupling = np.zeros((count, MAX_STEPS))
+        self._vector = start / np.linalg.norm(start, axis=1, keepdims=True)
+        self._before, self._length = np.zeros_like(start), np.zeros(len(first))
+        self._largest = np.zeros(len(first))
 
-    def extend(self) -> None:
-        """Multiply the last vector by R Rᵀ and keep what is new in it."""
-        step, known = self.size, self._basis[:, : self.size + 1]
-        across = known.swapaxes(1, 2)
-        # R Rᵀ is symmetric, so a row times it is the column's image too.
-        image = reduce(np.matmul, self._factors, known[:, -1:])
-        along = image @ across
-        self._diagonal[:, step] = along[:, 0, -1]
-        remainder = image - along @ known
-        # Once more, since the first pass loses digits where little is left (twice is enough:
-        # Parlett 1998, section 6.9).
-        remainder -= (remainder @ across) @ known
-        length = np.sqrt(np.einsum("nkr,nkr->n", remainder, remainder))
-        self._scale = np.maximum(self._scale, self._diagonal[:, step])
-        exhausted = length <= BREAKDOWN * self._scale
-        if exhausted.any():
-            # An invariant subspace: go on in its complement, uncoupled, to find what it lacks.
-            remainder[exhausted] = self._new_direction(known[exhausted])
-            length[exhausted] = 1.0
-        self._basis[:, step + 1] = remainder[:, 0] / length[:, None]
-        self._coupling[:, step] = np.where(exhausted, 0.0, length)
-        self.size += 1
+    def extend(self, size: int) -> None:
+        """Go on to so many steps."""
+        for step in range(self._size, size):
+            vector, length = self._vector, self._length
+            # M is symmetric, so a row times it is the column's image too.
+            image = reduce(np.matmul, self._factors, vector[:, None])[:, 0]
+            along = np.einsum("nr,nr->n", image, vector)
+            image -= along[:, None] * vector
+            image -= length[:, None] * self._before
+            length = np.sqrt(np.einsum("nr,nr->n", image, image))
+            self._diagonal[step] = along
+            np.maximum(self._largest, along, out=self._largest)
+            exhausted = length <= BREAKDOWN * self._largest
+            if exhausted.any():
+                # An invariant subspace: once more from another start, uncoupled.
+                length[exhausted] = 1.0
+                image[exhausted] = fresh = self._rng.standard_normal(image.shape[1])
+                image[exhausted] /= np.linalg.norm(fresh)
+            self._before, self._vector = vector, image / length[:, None]
+            length[exhausted] = 0.0
+            self._coupling[step] = self._length = length
+        self._size = size
 
-    def _new_direction(self, known: FloatArray) -> FloatArray:
-        """Return random unit vectors (n,1,r) orthogonal to bases (n,k,r), zeros where k = r."""
-        count, size, n_rows = known.shape
-        if size == n_rows:
-            return np.zeros((count, 1, n_rows))
-        fresh = np.broadcast_to(self._rng.standard_normal(n_rows), (count, 1, n_rows))
-        for _ in range(2):
-            fresh = fresh - (fresh @ known.swapaxes(1, 2)) @ known
-        return np.asarray(fresh / np.linalg.norm(fresh, axis=2, keepdims=True))
+    def keep(self, some: BoolArray) -> None:
+        """Go on with some of the matrices alone."""
+        self._factors = tuple(factor[some] for factor in self._factors)
+        self._diagonal, self._coupling = self._diagonal[:, some], self._coupling[:, some]
+        self._vector, self._before = self._vector[some], self._before[some]
+        self._length, self._largest = self._length[some], self._largest[some]
 
-    def leading_value(self) -> tuple[FloatArray, FloatArray]:
-        """Return the square root (n,) of the largest Ritz value and its relative error (n,)."""
-        size = self.size
-        tridiagonal = np.zeros((self._diagonal.shape[0], size, size))
-        at = np.arange(size)
-        tridiagonal[:, at, at] = self._diagonal[:, :size]
-        tridiagonal[:, at[1:], at[:-1]] = self._coupling[:, : size - 1]
-        values, vectors = np.linalg.eigh(tridiagonal)
-        largest = np.maximum(values[:, -1], 0.0)
-        # The residual of a Ritz vector y is β_k |last entry of y|; half of it, relative, for √θ.
-        residual = self._coupling[:, size - 1] * np.abs(vectors[:, -1, -1])
-        off = 0.5 * HIDDEN * residual
-        error = np.where(largest > 0, off / np.where(largest > 0, largest, 1.0), 0.0)
-        return np.sqrt(largest), error
+    def exact(self, some: IntArray) -> FloatArray:
+        """Return the largest eigenvalue of some of the matrices, from LAPACK."""
+        squares = reduce(np.matmul, [factor[some] for factor in self._factors])
+        return np.asarray(np.linalg.eigvalsh(squares)[:, -1])
+
+    def largest(self, some: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return the largest Ritz value θ of some of the matrices, and the error of √θ (n,)."""
+        diagonal, coupling = self._diagonal[: self._size, some], self._coupling[: self._size, some]
+        theta, last = _leading_of_tridiagonal(diagonal, coupling[:-1])
+        # The residual of the Ritz vector is the last coupling times |its last entry|; half of it,
+        # relative, for √θ.
+        error = 0.5 * HIDDEN * coupling[-1] * last / np.maximum(theta, np.finfo(np.float64).tiny)
+        return theta, np.where(np.isfinite(error), error, np.inf)
+
+
+def _leading_of_tridiagonal(
+    diagonal: FloatArray, coupling: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the largest eigenvalue of tridiagonal T (k,k), positive semidefinite, and the last
+    entry of its unit vector, (n,) each, from ``diagonal`` (k,n) and ``coupling`` (k−1,n).
+
+    Many are found together by Laguerre's iteration from above, which stays there (Parlett 1998,
+    section 7.5 [sic]); each x is an upper bound, and the Rayleigh quotient of the vector that solves
+    all rows but the first a lower one. What these do not enclose goes to LAPACK, as do a few.
+    """
+    count, squares = diagonal.shape[1], coupling**2
+    open_ = np.full(count, fill_value=True)
+    upper = np.zeros(count)
+    if count > FEW_AT_ONCE:
+        radius = np.zeros_like(diagonal)
+        radius[:-1] += coupling
+        radius[1:] += coupling
+        upper = (diagonal + radius).max(axis=0)
+        for _ in range(MOST_LAGUERRE):
+            quotient, last, step = _from_last_row(upper, diagonal, squares)
+            open_ = np.abs(upper - quotient) > ENCLOSED * upper
+            if not open_.any():
+                return quotient, last
+            upper = np.where(open_, upper - step, upper)
+    size, at = len(diagonal), np.arange(len(diagonal))
+    tridiagonal = np.zeros((np.count_nonzero(open_), size, size))
+    tridiagonal[:, at, at] = diagonal[:, open_].T
+    tridiagonal[:, at[1:], at[:-1]] = coupling[:, open_].T
+    upper[open_] = np.maximum(np.linalg.eigvalsh(tridiagonal)[:, -1], 0.0)
+    return upper, _from_last_row(upper, diagonal, squares)[1]
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _from_last_row(
+    at: FloatArray, diagonal: FloatArray, squares: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the Rayleigh quotient, the last entry and Laguerre's step from the pivots e of x − T,
+    from the last row up, at x = ``at`` (n,), which no eigenvalue exceeds.
+
+    Every pivot but the first is then positive. b/e is the quotient of neighbouring entries of the
+    vector that solves all rows but the first; with g = e′/e and s = g′ the logarithm of the
+    characteristic polynomial has the derivatives Σg and Σs.
+    """
+    size, least = len(diagonal), np.finfo(np.float64).eps
+    pivots, inverse, g = at - diagonal, np.empty_like(diagonal), np.empty_like(diagonal)
+    fill = np.empty_like(squares)
+    inverse[-1] = g[-1] = 1.0 / np.maximum(pivots[-1], least)
+    for row in range(size - 2, -1, -1):
+        np.multiply(squares[row], inverse[row + 1], out=fill[row])
+        pivots[row] -= fill[row]
+        np.maximum(pivots[row], least, out=inverse[row])
+        np.divide(1.0, inverse[row], out=inverse[row])
+        np.multiply(fill[row], g[row + 1], out=g[row])
+        g[row] += 1.0
+        g[row] *= inverse[row]
+    slope = g[0] / inverse[0]
+    fill *= inverse[:-1]
+    last = np.prod(squares * inverse[1:] ** 2, axis=0) / slope
+    change = -2.0 * g**2  # g′ − g², in turn
+    for row in range(size - 2, -1, -1):
+        change[row] += fill[row] * change[row + 1]
+    first = g.sum(axis=0)
+    second = size * -np.sum(change + g**2, axis=0) - first**2
+    step = size / (first + np.sqrt(np.maximum((size - 1) * second, 0.0)))
+    return at - pivots[0] / slope, np.sqrt(last), step

@@ -42,7 +42,7 @@ MAX_GROWTH = 400
 MIN_PEAK = 2.0**-200
 # Up to this part of S rows, the sharper way of grading them pays.
 THIN = 0.6
-LEAST_WORKSPACE = 2**19
+LEAST_WORKSPACE = 2**20
 
 
 @dataclass(frozen=True, eq=False, slots=True)
