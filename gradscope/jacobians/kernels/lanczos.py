@@ -36,10 +36,10 @@ THIN = 0.5
 # another, it is farther with probability 2/(10 π), by no more than the gap between the two. Each
 # tenfold costs about two steps.
 HIDDEN = 10.0
-# What needs more Lanczos steps than that costs less in LAPACK: up to 64 rows, and beyond; so do so
-# few matrices that n r² is within this, to square them or to iterate.
+# What needs more Lanczos steps than that costs less in LAPACK: up to 64 rows, and beyond. So do so
+# few matrices that their n r² entries are within this: to square, to start, to go on.
 MAX_STEPS, MAX_STEPS_OF_MANY, MANY_ROWS = 60, 100, 64
-FEW_TO_SQUARE, FEW_TO_ITERATE = 8_000, 30_000
+FEW_TO_SQUARE, FEW_TO_START, FEW_TO_GO_ON = 8_000, 130_000, 30_000
 # The first look where nothing is known, and most steps between looks.
 FIRST_LOOK, MOST_BETWEEN_LOOKS = 3, 8
 # So many matrices are looked at first.
@@ -69,19 +69,24 @@ def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int
     r²S and some r³ for few rows, 4rS a step otherwise (2r², and r²S once, where R is thin), about 5
     to 45 steps; what is not to be reached in 60 (100 from 65 rows on) goes to LAPACK.
     """
-    n_rows, columns = rows.shape[1], rows.swapaxes(1, 2)
-    if n_rows > max(THIN * rows.shape[2], FEW_ROWS):
-        return _by_lanczos((rows, columns), accuracy, likely_steps)
+    (n_matrices, n_rows, state_size), columns = rows.shape, rows.swapaxes(1, 2)
+    entries = n_matrices * n_rows**2
+    if n_rows > FEW_ROWS and entries > FEW_TO_START:
+        thin = n_rows <= THIN * state_size
+        factors = (rows @ columns,) if thin else (rows, columns)
+        return _by_lanczos(factors, accuracy, likely_steps)
     squares = rows @ columns
-    if n_rows > FEW_ROWS or len(rows) * n_rows**2 <= FEW_TO_SQUARE:
-        return _by_lanczos((squares,), accuracy, likely_steps)
+    if n_rows > FEW_ROWS or entries <= FEW_TO_SQUARE:
+        return Leading(_exact(squares), np.zeros(n_matrices))
     sigma, error = _by_squaring(squares, SHARE_OF_SQUARING * accuracy)
     left = error > SHARE_OF_SQUARING * accuracy
-    if not left.any():
-        return Leading(sigma, error, likely_steps)
-    rest = _by_lanczos((squares[left],), accuracy, likely_steps)
-    sigma[left], error[left] = rest.sigma, rest.error
-    return Leading(sigma, error, rest.steps)
+    sigma[left], error[left] = _exact(squares[left]), 0.0
+    return Leading(sigma, error, likely_steps)
+
+
+def _exact(squares: FloatArray) -> FloatArray:
+    """Return the root (n,) of the largest eigenvalue of every M (n,r,r), from LAPACK."""
+    return np.asarray(np.sqrt(np.maximum(np.linalg.eigvalsh(squares)[:, -1], 0.0)))
 
 
 def _by_squaring(squares: FloatArray, accuracy: float) -> tuple[FloatArray, FloatArray]:
@@ -119,23 +124,23 @@ def _by_squaring(squares: FloatArray, accuracy: float) -> tuple[FloatArray, Floa
 def _by_lanczos(factors: tuple[FloatArray, ...], accuracy: float, likely_steps: int) -> Leading:
     """Return σ_max of M, the product of ``factors``, by Lanczos iteration or by LAPACK."""
     n_matrices, size = factors[0].shape[:2]
-    theta, error = np.zeros(n_matrices), np.full(n_matrices, np.inf)
+    sigma, error = np.zeros(n_matrices), np.full(n_matrices, np.inf)
     left, steps = np.arange(n_matrices), 0
     most = min(MAX_STEPS if size <= MANY_ROWS else MAX_STEPS_OF_MANY, 5 * size // 4)
     krylov, look = _Krylov(factors, most), max(int(0.7 * likely_steps), FIRST_LOOK)
     sample, earlier = left[:: -(-n_matrices // SAMPLE)], (0, HIDDEN)
-    while left.size * size**2 > FEW_TO_ITERATE and look <= most:
+    while left.size * size**2 > FEW_TO_GO_ON and look <= most:
         krylov.extend(look)
         errors = krylov.largest(sample)[1]
         if np.median(errors) <= accuracy:
-            theta[left], errors = krylov.largest(np.arange(left.size))
+            sigma[left], errors = krylov.largest(np.arange(left.size))
             error[left], steps = errors, steps or look
             more = errors > accuracy
+            if not more.any():
+                return Leading(sigma, error, steps)
             if 2 * np.count_nonzero(more) <= left.size:
                 left, errors = left[more], errors[more]
                 krylov.keep(more)
-            if not more.any():
-                break
             sample = np.argsort(-errors)[:SAMPLE]
             errors = errors[sample]
         # The logarithm of the error falls about linearly.
@@ -145,29 +150,30 @@ def _by_lanczos(factors: tuple[FloatArray, ...], accuracy: float, likely_steps: 
         earlier = look, worst
         hopeless = 2 * look >= most and look + needed > most
         look += most if hopeless else int(np.clip(needed, 1, MOST_BETWEEN_LOOKS))
-    missed = np.flatnonzero(error[left] > accuracy)
-    if missed.size:
-        theta[left[missed]], error[left[missed]] = krylov.exact(missed), 0.0
-    return Leading(np.sqrt(np.maximum(theta, 0.0)), error, steps)
+    missed = error[left] > accuracy
+    if missed.any():
+        sigma[left[missed]], error[left[missed]] = krylov.exact(missed), 0.0
+    return Leading(sigma, error, steps)
 
 
 class _Krylov:
-    """Lanczos iterations, one for each of n matrices M (r,r): on its Krylov space M is tridiagonal,
-    with ``_diagonal`` and, beside it, ``_coupling`` (most,n).
+    """Lanczos iterations, one for each of n matrices M (r,r) scaled to trace 1: on its Krylov space
+    M is tridiagonal, with ``_diagonal`` and, beside it, ``_coupling`` (most,n).
     """
 
     def __init__(self, factors: tuple[FloatArray, ...], most: int) -> None:
         self._factors, first = factors, factors[0]
         self._size, self._rng = 0, np.random.default_rng(START_SEED)
         self._diagonal, self._coupling = np.zeros((2, most, len(first)))
-        energies = np.einsum("nrs,nrs->nr", first, first)
-        largest = energies.max(axis=1, keepdims=True)
+        formed = len(factors) == 1
+        energies = np.einsum("nrr->nr" if formed else "nrs,nrs->nr", *((first,) * (2 - formed)))
+        self._trace = energies.sum(axis=1)
+        self._shrink = 1.0 / np.where(self._trace > 0.0, self._trace, 1.0)[:, None]
         start = self._rng.standard_normal(factors[-1].shape[1]) @ factors[-1]
-        start *= energies / np.where(largest > 0.0, largest, 1.0)
+        start *= energies * self._shrink
         start[~start.any(axis=1)] = 1.0
         self._vector = start / np.linalg.norm(start, axis=1, keepdims=True)
         self._before, self._length = np.zeros_like(start), np.zeros(len(first))
-        self._largest = np.zeros(len(first))
 
     def extend(self, size: int) -> None:
         """Go on to so many steps."""
@@ -175,13 +181,13 @@ class _Krylov:
             vector, length = self._vector, self._length
             # M is symmetric, so a row times it is the column's image too.
             image = reduce(np.matmul, self._factors, vector[:, None])[:, 0]
+            image *= self._shrink
             along = np.einsum("nr,nr->n", image, vector)
             image -= along[:, None] * vector
             image -= length[:, None] * self._before
             length = np.sqrt(np.einsum("nr,nr->n", image, image))
             self._diagonal[step] = along
-            np.maximum(self._largest, along, out=self._largest)
-            exhausted = length <= BREAKDOWN * self._largest
+            exhausted = length <= BREAKDOWN / image.shape[1]
             if exhausted.any():
                 # An invariant subspace: once more from another start, uncoupled.
                 length[exhausted] = 1.0
@@ -197,21 +203,22 @@ class _Krylov:
         self._factors = tuple(factor[some] for factor in self._factors)
         self._diagonal, self._coupling = self._diagonal[:, some], self._coupling[:, some]
         self._vector, self._before = self._vector[some], self._before[some]
-        self._length, self._largest = self._length[some], self._largest[some]
+        self._length, self._shrink = self._length[some], self._shrink[some]
+        self._trace = self._trace[some]
 
-    def exact(self, some: IntArray) -> FloatArray:
-        """Return the largest eigenvalue of some of the matrices, from LAPACK."""
-        squares = reduce(np.matmul, [factor[some] for factor in self._factors])
-        return np.asarray(np.linalg.eigvalsh(squares)[:, -1])
+    def exact(self, some: BoolArray) -> FloatArray:
+        """Return σ_max of some of the matrices, from LAPACK."""
+        return _exact(reduce(np.matmul, [factor[some] for factor in self._factors]))
 
     def largest(self, some: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Return the largest Ritz value θ of some of the matrices, and the error of √θ (n,)."""
+        """Return the root of the largest Ritz value θ of some of the matrices, and its error."""
         diagonal, coupling = self._diagonal[: self._size, some], self._coupling[: self._size, some]
         theta, last = _leading_of_tridiagonal(diagonal, coupling[:-1])
         # The residual of the Ritz vector is the last coupling times |its last entry|; half of it,
         # relative, for √θ.
-        error = 0.5 * HIDDEN * coupling[-1] * last / np.maximum(theta, np.finfo(np.float64).tiny)
-        return theta, np.where(np.isfinite(error), error, np.inf)
+        error = 0.5 * HIDDEN * coupling[-1] * last / np.where(theta > 0.0, theta, 1.0)
+        error = np.where(np.isfinite(error), error, np.inf)
+        return np.sqrt(np.maximum(theta, 0.0) * self._trace[some]), error
 
 
 def _leading_of_tridiagonal(
