@@ -21,6 +21,7 @@ from functools import reduce
 import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray, IntArray
+from gradscope.jacobians.kernels.tridiagonal import leading_of_tridiagonal
 
 # Up to so many rows M is formed, and squared first: about so many times (measured).
 FEW_ROWS = 32
@@ -44,9 +45,6 @@ FEW_TO_SQUARE, FEW_TO_START, FEW_TO_GO_ON = 8_000, 130_000, 30_000
 FIRST_LOOK, MOST_BETWEEN_LOOKS = 3, 8
 # So many matrices are looked at first.
 SAMPLE = 8
-# So few are left to LAPACK, where Laguerre's iteration pays by vectors; its steps at most, and how
-# closely, relative, it has to enclose a value.
-FEW_AT_ONCE, MOST_LAGUERRE, ENCLOSED = 64, 8, 1e-9
 # A remainder this small against the largest eigenvalue is rounding: the Krylov space is exhausted.
 BREAKDOWN = 1e-13
 START_SEED = 20240607
@@ -76,40 +74,42 @@ def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int
         factors = (rows @ columns,) if thin else (rows, columns)
         return _by_lanczos(factors, accuracy, likely_steps)
     squares = rows @ columns
-    if n_rows > FEW_ROWS or entries <= FEW_TO_SQUARE:
-        return Leading(_exact(squares), np.zeros(n_matrices))
-    sigma, error = _by_squaring(squares, SHARE_OF_SQUARING * accuracy)
+    trace = np.einsum("nrr->n", squares)
+    squares /= np.where(trace > 0.0, trace, 1.0)[:, None, None]
+    value, error = np.zeros(n_matrices), np.full(n_matrices, np.inf)
+    if n_rows <= FEW_ROWS and entries > FEW_TO_SQUARE:
+        value, error = _by_squaring(squares, SHARE_OF_SQUARING * accuracy)
     left = error > SHARE_OF_SQUARING * accuracy
-    sigma[left], error[left] = _exact(squares[left]), 0.0
-    return Leading(sigma, error, likely_steps)
+    if left.any():
+        value[left] = _by_lapack(squares if left.all() else squares[left])
+        error[left] = 0.0
+    return Leading(np.sqrt(value * trace), error, likely_steps)
 
 
-def _exact(squares: FloatArray) -> FloatArray:
-    """Return the root (n,) of the largest eigenvalue of every M (n,r,r), from LAPACK."""
-    return np.asarray(np.sqrt(np.maximum(np.linalg.eigvalsh(squares)[:, -1], 0.0)))
+def _by_lapack(squares: FloatArray) -> FloatArray:
+    """Return the largest eigenvalue (n,) of every M (n,r,r)."""
+    return np.maximum(np.linalg.eigvalsh(squares)[:, -1], 0.0)
 
 
 def _by_squaring(squares: FloatArray, accuracy: float) -> tuple[FloatArray, FloatArray]:
-    """Return σ_max (n,) of M (n,r,r) and a bound on its relative error, as far as squaring goes.
+    """Return the largest eigenvalue (n,) of every M (n,r,r), its trace 1, or of M = 0, and a bound
+    on the relative error of its root, as far as squaring goes.
 
     After k squarings, each scaled to trace 1, M**(2**k) has eigenvalues μ_i with Σμ_i = 1 and Σμ_i²
     = p. The largest is at most √p and at least p, or ½ (1 + √(2p − 1)) where p > ½; the 2**k-th
     root narrows that.
     """
-    sigma, error = np.zeros(len(squares)), np.zeros(len(squares))
+    value, error = np.zeros(len(squares)), np.zeros(len(squares))
     left, power, log_scale = np.arange(len(squares)), squares, np.zeros(len(squares))
     for count in range(SQUARINGS_TIMES_ROWS // squares.shape[1] + 1):
-        trace = np.einsum("nrr->n", power)
-        dead = trace <= 0.0
-        scale = np.where(dead, 1.0, trace)
-        power = power / scale[:, None, None]
-        purity = np.where(dead, 1.0, np.einsum("nrs,nrs->n", power, power))
-        log_scale += np.log(scale) / 2**count
-        low = np.maximum(purity, 0.5 + 0.5 * np.sqrt(np.maximum(2.0 * purity - 1.0, 0.0)))
-        low = np.log(np.where(purity > 0.5, low, purity))
+        # Σμ_i² is also the trace of the next square.
+        purity = np.einsum("nrs,nrs->n", power, power)
+        alive = purity > 0.0
+        purity[~alive] = 1.0
         high = 0.5 * np.log(purity)
-        found = np.exp(0.5 * log_scale + 0.25 * (low + high) / 2**count)
-        sigma[left] = np.where(dead, 0.0, found)
+        above_half = 0.5 + 0.5 * np.sqrt(np.maximum(2.0 * purity - 1.0, 0.0))
+        low = np.log(np.where(purity > 0.5, above_half, purity))
+        value[left] = np.where(alive, np.exp(log_scale + 0.5 * (low + high) / 2**count), 0.0)
         error[left] = 0.25 * np.maximum(high - low, 0.0) / 2**count
         more = error[left] > accuracy
         more &= purity > (HOPEFUL if count else HOPEFUL_AT_FIRST)
@@ -117,8 +117,11 @@ def _by_squaring(squares: FloatArray, accuracy: float) -> tuple[FloatArray, Floa
             break
         if 2 * np.count_nonzero(more) <= left.size:
             left, power, log_scale = left[more], power[more], log_scale[more]
+            purity = purity[more]
         power = power @ power
-    return sigma, error
+        power /= purity[:, None, None]
+        log_scale += np.log(purity) / 2 ** (count + 1)
+    return value, error
 
 
 def _by_lanczos(factors: tuple[FloatArray, ...], accuracy: float, likely_steps: int) -> Leading:
@@ -144,7 +147,7 @@ def _by_lanczos(factors: tuple[FloatArray, ...], accuracy: float, likely_steps: 
             sample = np.argsort(-errors)[:SAMPLE]
             errors = errors[sample]
         # The logarithm of the error falls about linearly.
-        worst = float(errors.max())
+        worst = min(float(errors.max()), HIDDEN)
         rate = np.log(earlier[1] / worst) / (look - earlier[0])
         needed = np.ceil(np.log(worst / accuracy) / rate) if rate > 0.0 else MOST_BETWEEN_LOOKS
         earlier = look, worst
@@ -165,8 +168,10 @@ class _Krylov:
         self._factors, first = factors, factors[0]
         self._size, self._rng = 0, np.random.default_rng(START_SEED)
         self._diagonal, self._coupling = np.zeros((2, most, len(first)))
-        formed = len(factors) == 1
-        energies = np.einsum("nrr->nr" if formed else "nrs,nrs->nr", *((first,) * (2 - formed)))
+        if len(factors) == 1:
+            energies = np.einsum("nrr->nr", first)
+        else:
+            energies = np.einsum("nrs,nrs->nr", first, first)
         self._trace = energies.sum(axis=1)
         self._shrink = 1.0 / np.where(self._trace > 0.0, self._trace, 1.0)[:, None]
         start = self._rng.standard_normal(factors[-1].shape[1]) @ factors[-1]
@@ -208,81 +213,14 @@ class _Krylov:
 
     def exact(self, some: BoolArray) -> FloatArray:
         """Return σ_max of some of the matrices, from LAPACK."""
-        return _exact(reduce(np.matmul, [factor[some] for factor in self._factors]))
+        return np.sqrt(_by_lapack(reduce(np.matmul, [factor[some] for factor in self._factors])))
 
     def largest(self, some: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return the root of the largest Ritz value θ of some of the matrices, and its error."""
         diagonal, coupling = self._diagonal[: self._size, some], self._coupling[: self._size, some]
-        theta, last = _leading_of_tridiagonal(diagonal, coupling[:-1])
+        theta, last = leading_of_tridiagonal(diagonal, coupling[:-1])
         # The residual of the Ritz vector is the last coupling times |its last entry|; half of it,
         # relative, for √θ.
         error = 0.5 * HIDDEN * coupling[-1] * last / np.where(theta > 0.0, theta, 1.0)
         error = np.where(np.isfinite(error), error, np.inf)
         return np.sqrt(np.maximum(theta, 0.0) * self._trace[some]), error
-
-
-def _leading_of_tridiagonal(
-    diagonal: FloatArray, coupling: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return the largest eigenvalue of tridiagonal T (k,k), positive semidefinite, and the last
-    entry of its unit vector, (n,) each, from ``diagonal`` (k,n) and ``coupling`` (k−1,n).
-
-    Many are found together by Laguerre's iteration from above, which stays there (Parlett 1998,
-    section 7.5 [sic]); each x is an upper bound, and the Rayleigh quotient of the vector that solves
-    all rows but the first a lower one. What these do not enclose goes to LAPACK, as do a few.
-    """
-    count, squares = diagonal.shape[1], coupling**2
-    open_ = np.full(count, fill_value=True)
-    upper = np.zeros(count)
-    if count > FEW_AT_ONCE:
-        radius = np.zeros_like(diagonal)
-        radius[:-1] += coupling
-        radius[1:] += coupling
-        upper = (diagonal + radius).max(axis=0)
-        for _ in range(MOST_LAGUERRE):
-            quotient, last, step = _from_last_row(upper, diagonal, squares)
-            open_ = np.abs(upper - quotient) > ENCLOSED * upper
-            if not open_.any():
-                return quotient, last
-            upper = np.where(open_, upper - step, upper)
-    size, at = len(diagonal), np.arange(len(diagonal))
-    tridiagonal = np.zeros((np.count_nonzero(open_), size, size))
-    tridiagonal[:, at, at] = diagonal[:, open_].T
-    tridiagonal[:, at[1:], at[:-1]] = coupling[:, open_].T
-    upper[open_] = np.maximum(np.linalg.eigvalsh(tridiagonal)[:, -1], 0.0)
-    return upper, _from_last_row(upper, diagonal, squares)[1]
-
-
-@np.errstate(over="ignore", invalid="ignore")
-def _from_last_row(
-    at: FloatArray, diagonal: FloatArray, squares: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the Rayleigh quotient, the last entry and Laguerre's step from the pivots e of x − T,
-    from the last row up, at x = ``at`` (n,), which no eigenvalue exceeds.
-
-    Every pivot but the first is then positive. b/e is the quotient of neighbouring entries of the
-    vector that solves all rows but the first; with g = e′/e and s = g′ the logarithm of the
-    characteristic polynomial has the derivatives Σg and Σs.
-    """
-    size, least = len(diagonal), np.finfo(np.float64).eps
-    pivots, inverse, g = at - diagonal, np.empty_like(diagonal), np.empty_like(diagonal)
-    fill = np.empty_like(squares)
-    inverse[-1] = g[-1] = 1.0 / np.maximum(pivots[-1], least)
-    for row in range(size - 2, -1, -1):
-        np.multiply(squares[row], inverse[row + 1], out=fill[row])
-        pivots[row] -= fill[row]
-        np.maximum(pivots[row], least, out=inverse[row])
-        np.divide(1.0, inverse[row], out=inverse[row])
-        np.multiply(fill[row], g[row + 1], out=g[row])
-        g[row] += 1.0
-        g[row] *= inverse[row]
-    slope = g[0] / inverse[0]
-    fill *= inverse[:-1]
-    last = np.prod(squares * inverse[1:] ** 2, axis=0) / slope
-    change = -2.0 * g**2  # g′ − g², in turn
-    for row in range(size - 2, -1, -1):
-        change[row] += fill[row] * change[row + 1]
-    first = g.sum(axis=0)
-    second = size * -np.sum(change + g**2, axis=0) - first**2
-    step = size / (first + np.sqrt(np.maximum((size - 1) * second, 0.0)))
-    return at - pivots[0] / slope, np.sqrt(last), step
