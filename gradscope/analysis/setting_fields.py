@@ -212,7 +212,7 @@ class SettingFields:
         0.8, JUDGING, ANALYSIS, "Fraction of sequences that must agree.", PART
     )
     tolerance: float = setting(
-        1e-10, JUDGING, ANALYSIS, "Largest relative error of σ_max.", FRACTION
+        1e-6, JUDGING, ANALYSIS, "Largest relative error of σ_max.", FRACTION
     )
     truncation_error: float = setting(
         0.05, DETAILS, ANALYSIS, "Gradient error that truncation may leave.", FRACTION

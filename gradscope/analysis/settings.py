@@ -60,10 +60,9 @@ class Settings(SettingFields):
 
     ``SETTINGS`` has the type, default, limits and meaning of each. Lengths are in steps, ``steps``
     is T and ``hidden`` H; ``max_lag`` None is every lag, ``forget_bias`` None as the initialiser
-    has it, ``learning_rate`` None the optimizer's own default. ``tolerance`` is 1e-10 so that the
-    four causes add up to 1e-9. Settings of a network from a file of ``weights`` are made by
-    ``analysis.imported.resolve``, which asks the file. Raises SettingError if a value lies outside
-    its limits, or two settings contradict each other.
+    has it, ``learning_rate`` None the optimizer's own default. Settings of a network from a file of
+    ``weights`` are made by ``analysis.imported.resolve``, which asks the file. Raises SettingError
+    if a value lies outside its limits, or two settings contradict each other.
     """
 
     def __post_init__(self) -> None:

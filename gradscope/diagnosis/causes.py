@@ -41,18 +41,14 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.chain import Chain, ElmanChain, step_shifts
-from gradscope.jacobians.kernels.leading_directions import leading_directions
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
 from gradscope.model.cells import Linearization
 from gradscope.model.elman import PostLinearization, PreLinearization, log_bound_per_step
 from gradscope.notebook_repr import CompactRepr
 
-TOLERANCE = 1e-10
-"""Relative error of the measured σ_max, where it is not given: the four terms add up to 1e-9."""
-
-MAX_GAP = 5e-10
-"""Nats by which a direction may fall short of the measured σ_max, beside its certificate."""
+TOLERANCE = 1e-6
+"""Relative error of σ_max, where it is not given: the total may be so much below log σ_max."""
 
 MIN_SQUARE = 1e-200
 """Sums of squares below this are formed again from scaled entries: they may have underflown."""
@@ -77,9 +73,9 @@ class _Terms(CompactRepr):
 class Causes(_Terms):
     """The four terms of log σ_max(P_ℓ) and their sum, by lag and sequence.
 
-    ``lags`` (K,) in steps; every other array is (K,B), in nats. ``total`` is log σ_max as
-    ``lag_norms`` measures it; the four terms come from the path of the leading direction, so their
-    sum checks it. Where the product is exactly zero the total and the term that ended it are −inf.
+    ``lags`` (K,) in steps; every other array is (K,B), in nats. ``total``, the sum of the terms, is
+    log ‖P v‖ of the leading direction v: at most log σ_max, and within the certificate of it. Where
+    the product is exactly zero the total and the term that ended it are −inf.
     """
 
     lags: IntArray
@@ -106,21 +102,22 @@ class GatedCauses(_Terms):
 def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None = None) -> Causes:
     """Split log σ_max(∂h_T/∂h_{T−ℓ}) into weights, slope ceiling, misalignment and saturation.
 
-    ``lags`` (K,) are in steps, ascending; all of 1 … T by default. ``norms`` is the lag profile up
-    to the last of them, by default measured to ``TOLERANCE``. Raises SettingError if the chain has
-    no slopes (a dense one), a lag is outside 1 … T, or the profile is shorter.
+    ``lags`` (K,) are in steps, ascending; all of 1 … T by default. ``norms`` is a lag profile with
+    the directions at these lags (``lag_norms(…, directions_at=lags)``), else one is measured to
+    ``TOLERANCE``. Raises SettingError if the chain has no slopes (a dense one), or a lag is outside
+    1 … T.
 
-    Cost: that of two lag profiles, a decomposition per lag, and one GEMM a step over all directions
-    under way.
+    Cost: a lag profile, a decomposition per lag, and one GEMM a step over all directions under way.
     """
     if not isinstance(chain, ElmanChain):
         raise SettingError("explicit Jacobians have no slopes to split by; give an ElmanChain")
-    chosen, total, directions = measured_directions(chain, lags, norms)
+    chosen, directions = leading_directions(chain, lags, norms)
     terms = _path_terms(chain, chosen, directions)
     shifts = LOG_2 * np.cumsum(step_shifts(chain)[::-1], axis=0)[chosen - 1]
     of_weights = log_bound_per_step(chain.recurrent_weights, 1.0, chain.leak)
     bound = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
     saturation = terms["saturation"] + shifts
+    total = terms["ceiling"] + saturation
     return _against_bound(chosen, total, (of_weights, bound), terms["ceiling"], saturation)
 
 
@@ -148,27 +145,22 @@ def _against_bound(
     )
 
 
-def measured_directions(
+def leading_directions(
     chain: Chain, asked: IntArray | None, norms: LagNorms | None
-) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Return lags (K,), log σ_max measured (K,B), and its directions (K,B,S)."""
+) -> tuple[IntArray, FloatArray]:
+    """Return lags (K,) and the leading directions there (K,B,S), those of ``norms`` if it has them.
+
+    Raises SettingError if the lags do not ascend in 1 … T.
+    """
     lags = np.arange(1, chain.n_steps + 1) if asked is None else np.asarray(asked, dtype=np.int64)
     ascending = lags.size > 0 and (np.diff(lags) >= 1).all()
     if not ascending or lags[0] < 1 or lags[-1] > chain.n_steps:
         raise SettingError(
             f"the lags are {lags.tolist()}; choose ascending lags from 1 to {chain.n_steps}"
         )
-    norms = norms or lag_norms(chain, int(lags[-1]), tolerance=TOLERANCE)
-    if norms.lags.size < lags[-1]:
-        raise SettingError(f"the profile ends at lag {norms.lags.size}; measure it to {lags[-1]}")
-    total, certificate = norms.log_norms[lags - 1], norms.certificate[lags - 1]
-    directions, reached = leading_directions(chain, lags)
-    with np.errstate(invalid="ignore"):
-        missed = total - reached > certificate + MAX_GAP
-    if missed.any():
-        # Later steps favoured rows that had been dropped: once more with all of them.
-        directions, _ = leading_directions(chain, lags, dropped=0.0)
-    return lags, total, directions
+    if norms is None or not norms.directions.keys() >= set(lags.tolist()):
+        norms = lag_norms(chain, int(lags[-1]), tolerance=TOLERANCE, directions_at=lags)
+    return lags, np.stack([norms.directions[lag] for lag in lags.tolist()])
 
 
 def cell_causes(
@@ -179,9 +171,9 @@ def cell_causes(
     """
     if not isinstance(chain, CellChain):
         return causes(chain, lags, norms=norms)
-    chosen, total, directions = measured_directions(chain, lags, norms)
+    chosen, directions = leading_directions(chain, lags, norms)
     terms = _path_terms(chain, chosen, directions)
-    return causes_of_path(chain.linearization, chosen, total, terms)
+    return causes_of_path(chain.linearization, chosen, np.sum(list(terms.values()), axis=0), terms)
 
 
 def causes_of_path(

@@ -77,15 +77,18 @@ def diagnose(
 
     ``max_lag``, the longest lag, all T by default, ``required_lag``, that of the task, and
     ``overflow_step``, at which the state grew too large to go on, are in steps; ``tolerance`` is
-    the largest relative error of σ_max: the default lets the four causes add up to 1e-9;
+    the largest relative error of σ_max;
     ``network`` is what a chain alone cannot tell, which has no inputs to go on with: without it
     growth rate and causes are those of the second half of its lags. Of a chain that is no cell's
     the bound is not known (NaN), and the causes are paths between blocks of the state, if any.
 
     Raises SettingError if ``max_lag`` is not in 1 … T.
     """
-    norms = lag_norms(chain, max_lag, tolerance=tolerance)
     measured = network or NetworkMeasures()
+    lags = growth.tail_lags(chain.n_steps if max_lag is None else max_lag)
+    lags = lags[lags > 0]
+    along = measured.blocks is not None or measured.long_run is None
+    norms = lag_norms(chain, max_lag, tolerance=tolerance, directions_at=lags if along else ())
     log_norms = norms.log_norms
     if measured.lengths is not None:
         own = norms.lags[:, None] <= measured.lengths
@@ -94,17 +97,16 @@ def diagnose(
         norms = replace(norms, log_norms=np.where(own, log_norms, np.nan))
         log_norms = np.where(own, log_norms, np.where(zero, -np.inf, np.array(shared)))
     grown, bound_rate = growth.growth_rate(norms.log_norms), log_bound_of(chain)
-    lags = growth.tail_lags(norms.lags.size)
     more: tuple[Reason, ...] = ()
     rates: Rates = PathRates({}, grown.rate)
     if measured.blocks is not None:
-        found = paths(chain, measured.blocks, lags[lags > 0], norms=norms)
+        found = paths(chain, measured.blocks, lags, norms=norms)
         rates = found.rates if len(measured.blocks) > 1 else PathRates({}, found.rates.total)
         more = () if measured.inputs is None else tuple(step_reasons(found, measured.inputs))
     if (long_run := measured.long_run) is not None:
         grown, rates = growth.widened(long_run.growth, grown), long_run.causes
     elif isinstance(chain, CellChain | ElmanChain):
-        rates = growth.cause_rates(cell_causes(chain, lags[lags > 0], norms=norms))
+        rates = growth.cause_rates(cell_causes(chain, lags, norms=norms))
     evidence = Evidence(
         log_norms,
         bound_rate,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
-from gradscope.diagnosis.causes import lengths_of, measured_directions
+from gradscope.diagnosis.causes import leading_directions, lengths_of
 from gradscope.diagnosis.growth import PathRates, tail_lags
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.jacobians.chain import Chain
@@ -69,12 +69,11 @@ def paths(
     """Split log σ_max(∂s_T/∂s_{T−ℓ}) by the paths between ``blocks`` of the state.
 
     ``lags`` (K,) are in steps, ascending, by default those between which a growth rate is taken;
-    ``norms`` is the lag profile up to the last of them. Raises SettingError as ``causes`` does.
+    ``norms`` as for ``causes``, which says what errors are raised.
     """
     tail = tail_lags(chain.n_steps)
-    lags, total, directions = measured_directions(
-        chain, tail[tail > 0] if lags is None else lags, norms
-    )
+    lags, directions = leading_directions(chain, tail[tail > 0] if lags is None else lags, norms)
+    total = np.zeros(directions.shape[:2])
     terms = {f"{b} → {a}": np.zeros(total.shape) for b in blocks for a in blocks}
     longest = int(lags[-1])
     by_step, vectors = np.full((longest, chain.n_sequences), np.nan), np.zeros_like(directions)
@@ -99,6 +98,7 @@ def paths(
             for a, part in blocks.items():
                 share = np.einsum("nks,nks->nk", image[..., part], images[:, b, :, part])
                 terms[f"{of} → {a}"][here] += (share * gain * alive).T
+        total[here] += np.where(alive, gain, -np.inf).T
         by_step[index] = np.where(alive[:, -1], gain[:, -1], np.nan)
         vectors[here] = image.swapaxes(0, 1)
     return Paths(lags, terms, total, by_step)

@@ -15,7 +15,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError, ShapeError
-from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.chain import Chain, ElmanChain
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.notebook_repr import CompactRepr
 
@@ -117,6 +117,16 @@ class DiagonalChain(Chain):
             rows = max(1, BLOCK_ENTRIES // (self.n_sequences * self.state_size))
             for start in range(0, len(block), rows):
                 yield _checked(block[start : start + rows])
+
+
+def as_diagonal(chain: Chain) -> Chain:
+    """Return a ``DiagonalChain`` in place of the chain of a vanilla RNN whose W is diagonal."""
+    if not isinstance(chain, ElmanChain) or chain.shifts is not None:
+        return chain
+    weights = np.diagonal(chain.recurrent_weights)
+    if np.count_nonzero(chain.recurrent_weights) != np.count_nonzero(weights):
+        return chain
+    return DiagonalChain(chain.slopes * (chain.leak * weights) + (1.0 - chain.leak))
 
 
 def _checked(factors: Any) -> FloatArray:

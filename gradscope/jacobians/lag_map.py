@@ -13,6 +13,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.diagonal import as_diagonal
 from gradscope.jacobians.lag_norms import check_tolerance, measure, parts
 from gradscope.notebook_repr import CompactRepr
 from gradscope.progress import tracked
@@ -59,6 +60,7 @@ def lag_map(
     1).
     """
     check_tolerance(tolerance)
+    chain = as_diagonal(chain)
     chosen = np.arange(chain.n_steps + 1) if times is None else np.asarray(times, dtype=np.int64)
     asked = f"the times of the map are {chosen.tolist()}"
     if chosen.ndim != 1 or not chosen.size or chosen[0] < 0 or chosen[-1] > chain.n_steps:

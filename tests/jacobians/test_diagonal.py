@@ -9,11 +9,10 @@ import mpmath  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError, ShapeError
-from gradscope.jacobians.chain import DenseChain
-from gradscope.jacobians.diagonal import DiagonalChain, channel_norms
-from gradscope.jacobians.kernels.leading_directions import leading_directions
+from gradscope.jacobians.chain import DenseChain, ElmanChain
+from gradscope.jacobians.diagonal import DiagonalChain, as_diagonal, channel_norms
 from gradscope.jacobians.lag_map import lag_map
 from gradscope.jacobians.lag_norms import lag_norms
 from gradscope.jacobians.lyapunov import lyapunov_exponents
@@ -145,11 +144,39 @@ def test_the_leading_direction_is_the_channel_that_holds_most() -> None:
     factors, lags = gates("signed", (40, 2, 5)), np.array([1, 7, 40])
     dense = DenseChain(factors[..., None] * np.eye(5))
 
-    found, logs = leading_directions(DiagonalChain(factors), lags)
-    wanted, wanted_logs = leading_directions(dense, lags)
+    found = lag_norms(DiagonalChain(factors), directions_at=lags).directions
+    wanted = lag_norms(dense, directions_at=lags).directions
 
-    np.testing.assert_allclose(found, np.abs(wanted), atol=1e-7)
-    np.testing.assert_allclose(logs, wanted_logs, rtol=1e-12, atol=1e-12)
+    assert list(found) == list(wanted) == lags.tolist()
+    for lag in lags.tolist():
+        np.testing.assert_allclose(found[lag], np.abs(wanted[lag]), atol=1e-7)
+
+
+@pytest.mark.parametrize("leak", [1.0, 0.3, [0.2, 0.5, 0.9, 1.0]])
+def test_a_vanilla_rnn_whose_w_is_diagonal_is_measured_channel_by_channel(
+    leak: float | list[float],
+) -> None:
+    weights = np.array([0.9, -1.0, 0.0, 0.5])
+    slopes = np.random.default_rng(7).uniform(0.0, 1.0, (90, 2, 4))
+    decays = leak if isinstance(leak, float) else np.array(leak)
+    chain = ElmanChain(slopes, np.diag(weights), leak=decays)
+    dense = DenseChain(np.stack([chain.jacobian(t) for t in range(1, 91)]))
+
+    for measure in (lag_norms, lag_map):
+        found, wanted = (measure(each, tolerance=1e-13).log_norms for each in (chain, dense))
+        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-12)
+    assert isinstance(as_diagonal(chain), DiagonalChain)
+
+
+@pytest.mark.parametrize("shifts", [None, np.zeros((3, 1), dtype=np.int64)])
+def test_only_a_diagonal_w_is_taken_as_diagonal(shifts: IntArray | None) -> None:
+    weights = np.eye(3)
+    if shifts is None:
+        weights[0, 2] = 1e-300
+
+    chain = ElmanChain(np.ones((3, 1, 3)), weights, shifts=shifts)
+
+    assert as_diagonal(chain) is chain
 
 
 def test_a_decay_for_a_whole_matrix_is_given_once() -> None:

@@ -95,7 +95,7 @@ def test_equal_singular_values_are_no_breakdown(rows: int) -> None:
 def test_after_a_breakdown_another_start_finds_what_the_first_one_lacks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Three distinct values: the Krylov space is exhausted after three steps, with the largest in it.
+    # Three distinct values: the Krylov space is exhausted after three steps.
     values = np.repeat([3.0, 2.0, 1.0], MANY_ROWS // 3)
     monkeypatch.setattr(lanczos, "_by_lapack", refused)
 

@@ -1,4 +1,4 @@
-"""The largest eigenvalue of tridiagonal matrices, many and few, and the last entry of its vector."""
+"""The largest eigenvalue of tridiagonal matrices, and the last entry of its vector."""
 
 import numpy as np
 import pytest

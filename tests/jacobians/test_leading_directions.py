@@ -3,9 +3,18 @@
 import numpy as np
 import pytest
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, IntArray
+from gradscope.errors import SettingError
 from gradscope.jacobians.chain import DenseChain, ElmanChain
-from gradscope.jacobians.kernels.leading_directions import leading_directions
+from gradscope.jacobians.lag_norms import lag_norms
+
+
+def leading_directions(
+    chain: ElmanChain | DenseChain, lags: IntArray, tolerance: float = 1e-12
+) -> tuple[FloatArray, FloatArray]:
+    """The directions (K,B,S) and log σ_max (K,B) at these lags."""
+    norms = lag_norms(chain, int(lags[-1]), tolerance=tolerance, directions_at=lags)
+    return np.stack([norms.directions[int(lag)] for lag in lags]), norms.log_norms[lags - 1]
 
 
 def _product(chain: ElmanChain | DenseChain, lag: int, sequence: int) -> FloatArray:
@@ -41,7 +50,7 @@ def test_a_direction_that_takes_the_lead_late_is_found_at_once() -> None:
 
     chain = ElmanChain(slopes, np.eye(9))
     lags = np.arange(1, 121)
-    found, log_norms = leading_directions(chain, lags, dropped=0.0)
+    found, log_norms = leading_directions(chain, lags)
 
     sums = np.cumsum(np.log(slopes[::-1]), axis=0)
     np.testing.assert_allclose(log_norms, sums.max(axis=2), rtol=0.0, atol=1e-9)
@@ -84,3 +93,11 @@ def test_sequences_that_die_explode_and_live_share_a_batch() -> None:
     np.testing.assert_allclose(log_norms[:, 0], -expected, rtol=1e-12)
     np.testing.assert_allclose(log_norms[:, 1], expected, rtol=1e-12)
     np.testing.assert_allclose(log_norms[:, 2], [0.0, -np.inf, -np.inf], rtol=0.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("lags", [[0], [7], [2, 7]])
+def test_directions_outside_the_lags_are_refused(lags: list[int]) -> None:
+    chain = ElmanChain(np.ones((8, 1, 2)), np.array([[1.0, 1.0], [0.0, 1.0]]))
+
+    with pytest.raises(SettingError, match="choose from 1 to 6"):
+        lag_norms(chain, 6, directions_at=lags)
