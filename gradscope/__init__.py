@@ -1,5 +1,9 @@
 """gradscope: see how gradient travels through time in a recurrent network.
 
+While a call works, NumPy's BLAS (OpenBLAS) takes one thread, and then as many as before: on a busy
+machine more are slower. Choose others by ``set_threads(n)``, or by ``OPENBLAS_NUM_THREADS`` or its
+like before Python starts.
+
 The names below are the public API; each module is imported when one of its names
 is first used, so that ``import gradscope`` costs nothing.
 
@@ -67,6 +71,7 @@ _NAMES = {
     "weights.layers.recurrent_layer": ("FoundNetwork", "RecurrentLayer"),
     "weights.load": ("load_weights",),
     "analysis.imported.resolve": ("settings_of_weights",),
+    "machine": ("set_threads",),
     "errors": ("GradscopeError",),
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}

@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "gradscope"
 
 LAYERS = (
-    ("errors", "arrays", "machine", "names", "notebook_repr", "progress"),
+    ("errors",),
+    ("arrays", "machine", "names", "notebook_repr", "progress"),
     ("model",),
     ("data",),
     ("learning",),

@@ -25,6 +25,7 @@ from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS, ada
 from gradscope.learning.penalties import FLOSSED_SEQUENCES
 from gradscope.learning.readout import measure_readout
 from gradscope.learning.training import Limits, Trained, Watcher, train
+from gradscope.machine import held_threads
 from gradscope.model.trajectory import unroll
 from gradscope.names import OptimizerName, StageName
 
@@ -32,6 +33,7 @@ SHORTER = 0.8
 """Part of the earlier reach below which training is said to have shortened it (convention)."""
 
 
+@held_threads()
 def analyze(
     settings: Settings | Prepared,
     *,

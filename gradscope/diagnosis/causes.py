@@ -43,6 +43,7 @@ from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.chain import Chain, ElmanChain, step_shifts
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
+from gradscope.machine import held_threads
 from gradscope.model.cells import Linearization
 from gradscope.model.elman import PostLinearization, PreLinearization, log_bound_per_step
 from gradscope.notebook_repr import CompactRepr
@@ -99,6 +100,7 @@ class GatedCauses(_Terms):
     total: FloatArray
 
 
+@held_threads()
 def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None = None) -> Causes:
     """Split log σ_max(∂h_T/∂h_{T−ℓ}) into weights, slope ceiling, misalignment and saturation.
 
@@ -163,6 +165,7 @@ def leading_directions(
     return lags, np.stack([norms.directions[lag] for lag in lags.tolist()])
 
 
+@held_threads()
 def cell_causes(
     chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None = None
 ) -> Causes | GatedCauses:

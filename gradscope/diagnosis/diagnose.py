@@ -18,6 +18,7 @@ from gradscope.diagnosis.write_level import Writing
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.chain import Chain, ElmanChain
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
+from gradscope.machine import held_threads
 from gradscope.model.elman import log_bound_per_step
 from gradscope.notebook_repr import NotebookResult
 
@@ -62,6 +63,7 @@ class NetworkMeasures:
     inputs: FloatArray | None = None
 
 
+@held_threads()
 def diagnose(
     chain: Chain,
     max_lag: int | None = None,

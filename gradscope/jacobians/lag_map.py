@@ -15,6 +15,7 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.diagonal import as_diagonal
 from gradscope.jacobians.lag_norms import check_tolerance, measure, parts
+from gradscope.machine import held_threads
 from gradscope.notebook_repr import CompactRepr
 from gradscope.progress import tracked
 
@@ -43,6 +44,7 @@ class LagMap(CompactRepr):
         }
 
 
+@held_threads()
 def lag_map(
     chain: Chain,
     *,

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import FloatArray, IntArray, quantiles
+from gradscope.arrays import BoolArray, FloatArray, IntArray, quantiles
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.diagonal import DiagonalChain, as_diagonal, channel_norms
 from gradscope.jacobians.kernels import rank_adaptive
 from gradscope.jacobians.kernels.lanczos import leading_singular_values
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
+from gradscope.machine import held_threads
 from gradscope.notebook_repr import NotebookResult
 from gradscope.progress import tracked, work
 
@@ -66,6 +67,7 @@ class LagNorms(NotebookResult):
         }
 
 
+@held_threads()
 def lag_norms(
     chain: Chain,
     max_lag: int | None = None,
@@ -178,7 +180,7 @@ def measure(
     drop = rank_adaptive.drop_within(SHARE_OF_TRUNCATION * tolerance, chain.state_size)
     drop = 0.0 if chain.state_size <= SMALL_STATE else drop
     log_norms, certificate = np.zeros((2, longest, ends.size))
-    failed = np.full(ends.size, fill_value=True)
+    failed: BoolArray = np.full(ends.size, fill_value=True)
     while True:
         reach = min(longest, int(ends[failed].max()))
         some = {lag: np.empty_like(each[failed]) for lag, each in directions.items()}
@@ -187,7 +189,7 @@ def measure(
         )
         for lag, vectors in some.items():
             directions[lag][failed] = vectors
-        failed = (certificate > tolerance).any(axis=0)
+        failed = np.any(certificate > tolerance, axis=0)
         if drop == 0.0 or not failed.any():
             break
         # The error goes with drop²: √(tolerance/certificate) would just do, RETRY_FACTOR is margin.
@@ -252,4 +254,4 @@ def _leading_direction(rows: FloatArray) -> FloatArray:
     left = np.linalg.eigh(rows @ rows.swapaxes(1, 2))[1][:, None, :, -1]
     vectors = (left @ rows)[:, 0]
     vectors[~vectors.any(axis=1), 0] = 1.0
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

@@ -17,6 +17,7 @@ from gradscope.jacobians.chain import Chain, ElmanChain, step_shifts
 from gradscope.jacobians.diagonal import DiagonalChain, channel_norms
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.jacobians.kernels.qr_frame import Frame
+from gradscope.machine import held_threads
 from gradscope.model.elman import has_leak
 from gradscope.notebook_repr import CompactRepr
 
@@ -102,6 +103,7 @@ class LyapunovSpectrum(CompactRepr):
         return np.where(complete, np.maximum(self.resolved, 0.0).sum(axis=1), np.nan)
 
 
+@held_threads()
 def lyapunov_exponents(
     chain: Chain,
     *,

@@ -18,6 +18,7 @@ from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.jacobians.kernels.rank_adaptive import RankAdaptiveProduct, drop_within
 from gradscope.jacobians.lag_norms import parts
+from gradscope.machine import held_threads
 from gradscope.model.cells import Cell, Linearization
 from gradscope.model.trajectory import Trajectory
 from gradscope.notebook_repr import CompactRepr
@@ -42,6 +43,7 @@ class ParameterProfile(CompactRepr):
         return {name: quantiles(logs, (0.5,))[0] / LN_10 for name, logs in norms}
 
 
+@held_threads()
 def parameter_profile(
     params: Cell, trajectory: Trajectory, max_lag: int | None = None, *, tolerance: float = 1e-6
 ) -> ParameterProfile:
@@ -67,6 +69,7 @@ def parameter_profile(
     return ParameterProfile(np.arange(longest + 1), norms)
 
 
+@held_threads()
 def sensitivity(params: Cell, trajectory: Trajectory, longest: int) -> Mapping[str, FloatArray]:
     """Return the mean over sequences of ‖Σ_k (∂s_T/∂s_k) ∂⁺s_k/∂θ‖² over the last ℓ steps k, ℓ = 1
     … ``longest`` (L,): "norm" for all parameters, the others by the name of an array. Exact;

@@ -20,6 +20,7 @@ from gradscope.jacobians.kernels.powers_of_two import LOG_2, rescaled
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.jacobians.singular_values import singular_values
 from gradscope.learning.losses import step_errors
+from gradscope.machine import held_threads
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.notebook_repr import CompactRepr
@@ -101,6 +102,7 @@ class Verification(CompactRepr):
     swept_lag: int | None = None
 
 
+@held_threads()
 def verify_lag_norms(chain: Chain, measured: LagNorms, *, count: int = 10) -> Verification:
     """Compute ``count`` lags of a measured profile, log-spaced from first to last, again from the
     whole product and its SVD, and the longest lag that ``SWEEP_WORK`` allows by QR sweeps: rounding

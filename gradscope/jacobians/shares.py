@@ -18,6 +18,7 @@ from gradscope.jacobians.adjoints import scaled_adjoints, scaled_entering_errors
 from gradscope.jacobians.kernels.adjoint_rows import AdjointRows
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.learning.losses import step_errors
+from gradscope.machine import held_threads
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
 from gradscope.notebook_repr import CompactRepr
@@ -70,6 +71,7 @@ class GradientShares(CompactRepr):
         return k if k < self.lags.size else None
 
 
+@held_threads()
 def gradient_shares(
     params: Cell, trajectory: Trajectory, targets: Targets, *, max_lag: int | None = None
 ) -> GradientShares:

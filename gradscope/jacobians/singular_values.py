@@ -25,6 +25,7 @@ from gradscope.jacobians.diagonal import DiagonalChain, channel_norms
 from gradscope.jacobians.kernels import sorted_qr
 from gradscope.jacobians.kernels.jacobi_svd import log_singular_values, premultiply
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
+from gradscope.machine import held_threads
 from gradscope.notebook_repr import CompactRepr
 from gradscope.progress import tracked
 
@@ -55,6 +56,7 @@ class SingularValues(CompactRepr):
         return {**dict(sizes), "largest_log_condition": float(self.log_condition.max())}
 
 
+@held_threads()
 def singular_values(
     chain: Chain, lags: Sequence[int] | IntArray, *, count: int | None = None
 ) -> SingularValues:

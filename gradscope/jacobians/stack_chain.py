@@ -19,6 +19,7 @@ from gradscope.jacobians.kernels.lanczos import leading_singular_values
 from gradscope.jacobians.kernels.powers_of_two import LOG_2, Scaled, added, rescaled
 from gradscope.jacobians.lag_norms import SHARE_OF_ITERATION, SHARE_OF_TRUNCATION, check_tolerance
 from gradscope.jacobians.step_chain import StepChain
+from gradscope.machine import held_threads
 from gradscope.model.cells import Cell, CellTrajectory, Linearization, product
 from gradscope.notebook_repr import CompactRepr
 
@@ -87,6 +88,7 @@ class DepthMap(CompactRepr):
     layers: tuple[str, ...] = ()
 
 
+@held_threads()
 def depth_map(chain: StackChain, max_lag: int | None = None, tolerance: float = 1e-6) -> DepthMap:
     """Return log σ_max(∂h^top_T/∂s^l_{T−ℓ}) for every layer l and lag ℓ = 0 … max_lag.
 

@@ -12,6 +12,7 @@ from gradscope.analysis.results import Analysis
 from gradscope.arrays import FloatArray
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.step_chain import step_chain
+from gradscope.machine import held_threads
 from gradscope.model.steps import PROMOTED, Leaves, Steps, moves, path_name
 
 
@@ -34,6 +35,7 @@ def chain(
         return step_chain(JaxSteps(step, initial_state, inputs), dense)
 
 
+@held_threads()
 def study(
     step: Callable[..., Any],
     initial_state: Any,

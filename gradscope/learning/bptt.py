@@ -23,6 +23,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Targets
 from gradscope.learning.losses import step_errors
+from gradscope.machine import held_threads
 from gradscope.model.cells import Cell, Linearization, outer_sum, product
 from gradscope.model.trajectory import Trajectory
 from gradscope.notebook_repr import CompactRepr
@@ -60,6 +61,7 @@ def global_norm(weights: dict[str, FloatArray]) -> float:
     )
 
 
+@held_threads()
 def backpropagate(
     params: Cell, trajectory: Trajectory, targets: Targets, *, truncation: int | None = None
 ) -> Gradients:

@@ -20,6 +20,7 @@ from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch, Targets
 from gradscope.errors import ShapeError
 from gradscope.learning.bptt import backpropagate
+from gradscope.machine import held_threads
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.notebook_repr import CompactRepr
@@ -87,6 +88,7 @@ def _fitted(hidden: int, fit: FloatArray, fresh: FloatArray) -> FloatArray:
 
 
 @np.errstate(divide="ignore", over="ignore", invalid="ignore")
+@held_threads()
 def readout_score(states: FloatArray, targets: FloatArray) -> FloatArray:
     """Return R² (K,) of a linear readout of states (N,H) as targets (N,K), fitted to the first half
     of the rows and measured on the others. With x_{t−d} as the targets of h_t, a column for each d,

@@ -16,6 +16,7 @@ from gradscope.learning.bptt import Gradients, backpropagate
 from gradscope.learning.history import History, NonFinite, Stop
 from gradscope.learning.optimizers import Optimizer, clip_by_norm, clip_by_value
 from gradscope.learning.penalties import flossing_gradient, with_omega
+from gradscope.machine import held_threads
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.notebook_repr import CompactRepr
@@ -46,6 +47,7 @@ class Trained(CompactRepr):
     history: History
 
 
+@held_threads()
 def train(
     params: Cell,
     draw_batch: Callable[[], Batch],

@@ -13,6 +13,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
+from gradscope.machine import held_threads
 from gradscope.model.activations import TANH, Activation, word_of
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
@@ -66,6 +67,7 @@ def turned(values: FloatArray, lengths: IntArray | None) -> FloatArray:
     return values[places, np.arange(lengths.size)]
 
 
+@held_threads()
 def unroll_stack(
     layers: Sequence[Layer],
     inputs: FloatArray,

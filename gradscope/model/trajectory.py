@@ -11,6 +11,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
+from gradscope.machine import held_threads
 from gradscope.model.activations import Activation
 from gradscope.model.cells import Cell, CellTrajectory, project_inputs
 
@@ -81,6 +82,7 @@ def last_steps(ran: Trajectory, ends: IntArray, n_steps: int) -> Trajectory:
     return picked(ran, np.where(steps >= 0, steps, steps[:, [furthest]]), whose)
 
 
+@held_threads()
 def unroll(
     params: Cell,
     inputs: FloatArray,

@@ -22,6 +22,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.data.tasks import TASKS
 from gradscope.errors import SettingError
 from gradscope.learning.readout import EXPLAINED, Readout, signal_to_noise
+from gradscope.machine import held_threads
 from gradscope.names import ErrorName, TaskName
 from gradscope.progress import tracked
 
@@ -96,6 +97,7 @@ class Expectation:
         return 1.0 - self.readout.score + SLACK
 
 
+@held_threads()
 def forecast(
     settings: Settings, lags: Sequence[int], budgets: Sequence[int]
 ) -> tuple[Expectation, ...]:

@@ -22,6 +22,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray
 from gradscope.errors import GradscopeError, SettingError
 from gradscope.learning.readout import EXPLAINED, measure_readout
+from gradscope.machine import held_threads
 from gradscope.names import CellName
 from gradscope.progress import tracked
 from gradscope.remedy.candidates import Candidate, candidates
@@ -215,6 +216,7 @@ def run_trial(
     return Trial(plan, tuple(tried), progress)
 
 
+@held_threads()
 def try_remedies(
     settings: Settings,
     *,

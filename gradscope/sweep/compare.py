@@ -21,6 +21,7 @@ from gradscope.data.table import read_table
 from gradscope.errors import SettingError, WorkerError
 from gradscope.learning.history import Stop
 from gradscope.learning.training import Watcher
+from gradscope.machine import held_threads
 from gradscope.names import ActivationName, CellName, ExecutorName
 from gradscope.sweep.executors import Workers
 from gradscope.sweep.grid import Grid
@@ -56,6 +57,7 @@ def comparison_cells(
     return cells
 
 
+@held_threads()
 def compare(
     settings: Settings | Sequence[Mapping[str, Any]],
     activations: Iterable[ActivationName] = (ActivationName.TANH, ActivationName.SIGMOID),

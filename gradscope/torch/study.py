@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 from gradscope.analysis.imported.steps import study_steps
 from gradscope.analysis.results import Analysis
 from gradscope.errors import SettingError
+from gradscope.machine import held_threads
 from gradscope.model.cells import Cell
 from gradscope.torch.custom_steps import undisturbed
 from gradscope.torch.mixers import MixerStudy, mixers_of, study_mixers
@@ -26,6 +27,7 @@ def study(step: Step | nn.Module, initial_state: Any, inputs: Any, **more: Any) 
 def study(step: nn.Module, initial_state: Any, **more: Any) -> Any: ...
 
 
+@held_threads()
 def study(
     step: Step | nn.Module,
     initial_state: Any,

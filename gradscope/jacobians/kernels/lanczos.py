@@ -76,7 +76,8 @@ def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int
     squares = rows @ columns
     trace = np.einsum("nrr->n", squares)
     squares /= np.where(trace > 0.0, trace, 1.0)[:, None, None]
-    value, error = np.zeros(n_matrices), np.full(n_matrices, np.inf)
+    value: FloatArray = np.zeros(n_matrices)
+    error: FloatArray = np.full(n_matrices, np.inf)
     if n_rows <= FEW_ROWS and entries > FEW_TO_SQUARE:
         value, error = _by_squaring(squares, SHARE_OF_SQUARING * accuracy)
     left = error > SHARE_OF_SQUARING * accuracy
@@ -88,7 +89,7 @@ def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int
 
 def _by_lapack(squares: FloatArray) -> FloatArray:
     """Return the largest eigenvalue (n,) of every M (n,r,r)."""
-    return np.maximum(np.linalg.eigvalsh(squares)[:, -1], 0.0)
+    return np.asarray(np.maximum(np.linalg.eigvalsh(squares)[:, -1], 0.0))
 
 
 def _by_squaring(squares: FloatArray, accuracy: float) -> tuple[FloatArray, FloatArray]:

@@ -63,7 +63,7 @@ def test_where_one_value_stands_out_lapack_is_not_asked_for_the_matrices(
 @pytest.mark.parametrize("gap", [0.0, 1e-14, 1e-10, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3])
 def test_two_singular_values_that_all_but_coincide_are_told_right(rows: int, gap: float) -> None:
     # The part of a random start in one vector over that in another is below 0.1 in one of 16 draws.
-    values = np.linspace(0.1, 0.9, rows)
+    values = np.asarray(np.linspace(0.1, 0.9, rows), dtype=np.float64)
     values[-2:] = 1.0, 1.0 + gap
 
     found = leading_singular_values(with_singular_values(values, MANY_ROWS), 3e-7)
@@ -116,7 +116,7 @@ def test_matrices_far_from_one_are_no_overflow(rows: int, scale: float) -> None:
 
 def test_easy_matrices_beside_hard_ones_leave_the_batch_first() -> None:
     easy = with_singular_values(0.5 ** np.arange(MANY_ROWS), MANY_ROWS, BATCH - BATCH // 4)
-    hard = with_singular_values(np.linspace(0.9, 1.0, MANY_ROWS), MANY_ROWS, BATCH // 4)
+    hard = with_singular_values(np.array(np.linspace(0.9, 1.0, MANY_ROWS)), MANY_ROWS, BATCH // 4)
     stack = np.concatenate([hard, easy])
 
     found = leading_singular_values(stack, 1e-8)

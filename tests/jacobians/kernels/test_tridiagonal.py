@@ -64,7 +64,7 @@ def test_many_are_found_without_lapack(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(_: FloatArray) -> FloatArray:
         raise AssertionError("LAPACK was asked")
 
-    monkeypatch.setattr(tridiagonal.np.linalg, "eigvalsh", refused)
+    monkeypatch.setattr(np.linalg, "eigvalsh", refused)
 
     leading_of_tridiagonal(diagonal, coupling)
 
