@@ -14,8 +14,8 @@ import os
 import platform
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from gradscope.errors import SettingError
 
@@ -46,7 +46,8 @@ def environment() -> dict[str, Any]:
     blas = config.get("Build Dependencies", {}).get("blas", {})
     kernel, threads = None, None
     if openblas := _openblas():
-        kernel, threads = openblas.kernel, _HOLD.wanted() or openblas.threads()
+        kernel = (openblas[0]() or b"").decode("ascii", "replace") or None
+        threads = _HOLD.wanted() or openblas[1]()
     library = None  # The C library has the functions that NumPy does not compute itself.
     with contextlib.suppress(AttributeError, OSError, ValueError):
         library = os.confstr("CS_GNU_LIBC_VERSION")
@@ -69,16 +70,9 @@ def same_machine_type(first: Mapping[str, Any], second: Mapping[str, Any]) -> bo
     return known and all(first.get(name) == second.get(name) for name in ARITHMETIC)
 
 
-class _OpenBlas(NamedTuple):
-    """The kernel of an OpenBLAS, and how to ask for and set its number of threads."""
-
-    kernel: str | None
-    threads: Callable[[], int]
-    set_threads: Callable[[int], None]
-
-
-def _openblas() -> _OpenBlas | None:
-    """Return the OpenBLAS that NumPy is linked to, None where it is another BLAS, or not found.
+def _openblas() -> tuple[Any, Any, Any] | None:
+    """Return how the OpenBLAS that NumPy is linked to tells its kernel and its threads, and how it
+    is given threads; None where that is another BLAS.
 
     A symbol looked up in an extension module is also looked up in the libraries it is linked to
     (POSIX, dlsym), so that the BLAS of another package is not mistaken for NumPy's.
@@ -89,17 +83,13 @@ def _openblas() -> _OpenBlas | None:
     except OSError:
         return None
     for before, after in _SYMBOLS:
-        found = [
-            getattr(library, f"{before}openblas_{name}{after}", None)
-            for name in ("get_corename", "get_num_threads", "set_num_threads")
-        ]
-        if None not in found:
-            kernel, threads, set_threads = found
-            kernel.argtypes, kernel.restype = (), ctypes.c_char_p
-            threads.argtypes, threads.restype = (), ctypes.c_int
-            set_threads.argtypes, set_threads.restype = (ctypes.c_int,), None
-            name = (kernel() or b"").decode("ascii", "replace") or None
-            return _OpenBlas(name, threads, set_threads)
+        with contextlib.suppress(AttributeError):
+            kernel, threads, set_threads = (
+                getattr(library, f"{before}openblas_{name}{after}")
+                for name in ("get_corename", "get_num_threads", "set_num_threads")
+            )
+            kernel.restype, set_threads.restype = ctypes.c_char_p, None
+            return kernel, threads, set_threads
     return None
 
 
@@ -109,7 +99,7 @@ class _Hold:
     def __init__(self) -> None:
         self.lock, self.calls, self.before = threading.RLock(), 0, 0
         self.chosen: int | None = None
-        self.openblas: _OpenBlas | None = None
+        self.openblas: tuple[Any, Any, Any] | None = None
 
     def wanted(self) -> int | None:
         """The threads of a call; None where the environment says how many."""
@@ -144,8 +134,8 @@ def held_threads() -> Iterator[None]:
     with _HOLD.lock:
         _HOLD.openblas = openblas
         if not _HOLD.calls:
-            _HOLD.before = openblas.threads()
-            openblas.set_threads(wanted)
+            _HOLD.before = openblas[1]()
+            openblas[2](wanted)
         _HOLD.calls += 1
     try:
         yield
@@ -153,4 +143,4 @@ def held_threads() -> Iterator[None]:
         with _HOLD.lock:
             _HOLD.calls -= 1
             if not _HOLD.calls:
-                openblas.set_threads(_HOLD.before)
+                openblas[2](_HOLD.before)

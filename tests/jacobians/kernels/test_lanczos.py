@@ -50,7 +50,7 @@ def test_where_one_value_stands_out_lapack_is_not_asked_for_the_matrices(
     rows: int, accuracy: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = (FEW_TO_SQUARE if rows <= FEW_ROWS else FEW_TO_START) // rows**2 + 1
-    stack = with_singular_values(0.5 ** np.arange(rows), MANY_ROWS, count)
+    stack = with_singular_values(np.power(0.5, np.arange(rows)), MANY_ROWS, count)
     monkeypatch.setattr(lanczos, "_by_lapack", refused)
 
     found = leading_singular_values(stack, accuracy)
@@ -115,7 +115,7 @@ def test_matrices_far_from_one_are_no_overflow(rows: int, scale: float) -> None:
 
 
 def test_easy_matrices_beside_hard_ones_leave_the_batch_first() -> None:
-    easy = with_singular_values(0.5 ** np.arange(MANY_ROWS), MANY_ROWS, BATCH - BATCH // 4)
+    easy = with_singular_values(np.power(0.5, np.arange(MANY_ROWS)), MANY_ROWS, BATCH - BATCH // 4)
     hard = with_singular_values(np.array(np.linspace(0.9, 1.0, MANY_ROWS)), MANY_ROWS, BATCH // 4)
     stack = np.concatenate([hard, easy])
 
