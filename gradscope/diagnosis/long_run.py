@@ -27,8 +27,9 @@ BURN_IN, TIME_CONSTANTS, MAX_BURN_IN = 300, 10, 3000
 
 SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
 
-STEPS_AT_ONCE = 64
-"""Steps that are run and linearized together, so that a long run takes no memory."""
+STEPS_AT_ONCE, NUMBERS_AT_ONCE = 64, 2**18
+"""Steps that are run and linearized together, and numbers of their states, at the most: a long run
+takes no memory, and what is small is not asked of the system anew."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -71,8 +72,9 @@ def long_run(
     terms: dict[str, FloatArray] = {}
     # Normal entries: no Lyapunov vector is orthogonal to all of them.
     vectors = np.random.default_rng(0).standard_normal(state.shape)
-    for start in tracked(range(0, total, STEPS_AT_ONCE), "growth over many steps"):
-        part = slice(start, start + STEPS_AT_ONCE)
+    at_once = max(min(STEPS_AT_ONCE, NUMBERS_AT_ONCE // max(state.size, 1)), 1)
+    for start in tracked(range(0, total, at_once), "growth over many steps"):
+        part = slice(start, start + at_once)
         piece = unroll(params, inputs[part], state, None if noise is None else noise[part])
         state = piece.states[-1]
         if not largest(piece.states) <= max_state:

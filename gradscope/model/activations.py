@@ -65,16 +65,33 @@ class Activation(CompactRepr):
         return np.full_like(a, self.slope_ceiling) if ceiling else self.slope(a)
 
 
+def _small_exponential(a: FloatArray) -> FloatArray:
+    """Return exp(−|a|) in an array of its own: many temporary arrays of millions of numbers cost
+    more than what is computed.
+    """
+    e = np.abs(a, out=np.empty_like(a))
+    return np.exp(np.negative(e, out=e), out=e)
+
+
 def _sigmoid(a: FloatArray) -> FloatArray:
     """Return σ(a) = 1/(1 + exp(−a)), without overflow, with full relative accuracy."""
-    e = np.exp(-np.abs(a))
-    return np.where(a >= 0, 1.0, e) / (1.0 + e)
+    e = _small_exponential(a)
+    found = np.where(a >= 0, 1.0, e)
+    e += 1.0
+    found /= e
+    return found
 
 
 def _sigmoid_slope(a: FloatArray) -> FloatArray:
     """Return σ(a)σ(−a) = e/(1+e)², e = exp(−|a|)."""
-    e = np.exp(-np.abs(a))
-    return e / np.square(1.0 + e)
+    return _over_square(_small_exponential(a))
+
+
+def _over_square(e: FloatArray) -> FloatArray:
+    """Return e/(1+e)², in place."""
+    below = np.add(e, 1.0, out=np.empty_like(e))
+    e /= np.square(below, out=below)
+    return e
 
 
 def _log_sigmoid(a: FloatArray) -> FloatArray:
@@ -85,8 +102,10 @@ def _log_sigmoid(a: FloatArray) -> FloatArray:
 def _tanh_slope(a: FloatArray) -> FloatArray:
     """Return 1/cosh²(a) = 4e/(1+e)², e = exp(−2|a|)."""
     # Squared after the exponential: 2|a| would overflow for the largest floats.
-    e = np.square(np.exp(-np.abs(a)))
-    return 4.0 * e / np.square(1.0 + e)
+    e = _small_exponential(a)
+    found = _over_square(np.square(e, out=e))
+    found *= 4.0
+    return found
 
 
 def _ramp(name: ActivationName, gain: float, low: float, look: LineStyle) -> Activation:

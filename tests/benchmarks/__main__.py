@@ -19,6 +19,7 @@ import numpy as np  # noqa: E402 (after the threads are set)
 
 from tests.benchmarks import (  # noqa: E402
     engine,
+    everyday,
     recurrences,
     start_up,
     sweep_overhead,
@@ -34,6 +35,7 @@ SUITES = {
     "watching": watching.rows,
     "start-up": start_up.rows,
     "sweep": sweep_overhead.rows,
+    "everyday": everyday.rows,
 }
 """Every file of rows, in the order of the table."""
 
