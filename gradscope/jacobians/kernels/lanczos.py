@@ -37,6 +37,9 @@ THIN = 0.5
 # another, it is farther with probability 2/(10 π), by no more than the gap between the two. Each
 # tenfold costs about two steps.
 HIDDEN = 10.0
+# Where the error asked for is more than this part of the largest coupling, about a quarter of what
+# all eigenvalues differ by, it is often near another, and taken to be the more ρ above θ.
+CROWDED, MOST_CROWDED = 1e-4, 100.0
 # What needs more Lanczos steps than that costs less in LAPACK: up to 64 rows, and beyond. So do so
 # few matrices that their n r² entries are within this: to square, to start, to go on.
 MAX_STEPS, MAX_STEPS_OF_MANY, MANY_ROWS = 60, 100, 64
@@ -135,9 +138,9 @@ def _by_lanczos(factors: tuple[FloatArray, ...], accuracy: float, likely_steps: 
     sample, earlier = left[:: -(-n_matrices // SAMPLE)], (0, HIDDEN)
     while left.size * size**2 > FEW_TO_GO_ON and look <= most:
         krylov.extend(look)
-        errors = krylov.largest(sample)[1]
+        errors = krylov.largest(sample, accuracy)[1]
         if np.median(errors) <= accuracy:
-            sigma[left], errors = krylov.largest(np.arange(left.size))
+            sigma[left], errors = krylov.largest(np.arange(left.size), accuracy)
             error[left], steps = errors, steps or look
             more = errors > accuracy
             if not more.any():
@@ -216,12 +219,15 @@ class _Krylov:
         """Return σ_max of some of the matrices, from LAPACK."""
         return np.sqrt(_by_lapack(reduce(np.matmul, [factor[some] for factor in self._factors])))
 
-    def largest(self, some: IntArray) -> tuple[FloatArray, FloatArray]:
+    def largest(self, some: IntArray, accuracy: float) -> tuple[FloatArray, FloatArray]:
         """Return the root of the largest Ritz value θ of some of the matrices, and its error."""
         diagonal, coupling = self._diagonal[: self._size, some], self._coupling[: self._size, some]
         theta, last = leading_of_tridiagonal(diagonal, coupling[:-1])
         # The residual of the Ritz vector is the last coupling times |its last entry|; half of it,
         # relative, for √θ.
         error = 0.5 * HIDDEN * coupling[-1] * last / np.where(theta > 0.0, theta, 1.0)
+        widest = coupling.max(axis=0)
+        crowding = accuracy * theta / np.where(widest > 0.0, widest, 1.0) / CROWDED
+        error *= np.clip(crowding, 1.0, MOST_CROWDED)
         error = np.where(np.isfinite(error), error, np.inf)
         return np.sqrt(np.maximum(theta, 0.0) * self._trace[some]), error
