@@ -5,14 +5,12 @@ at the same rate.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 
-import numpy as np
-
-from gradscope.jacobians.chain import ElmanChain
 from gradscope.jacobians.lag_map import lag_map
 from gradscope.jacobians.lag_norms import lag_norms
-from gradscope.model.initializers import orthogonal
-from tests.benchmarks.families import Family, family_chain
+from tests.benchmarks.families import COLLAPSING, Family, family_chain
 from tests.benchmarks.measure import Row, Side, compare
 from tests.benchmarks.references import bare_products, chain_and_norms
 
@@ -24,9 +22,14 @@ def rows() -> Iterator[Row]:
     yield large_state_against_norms()
     yield large_state_against_products()
     yield middle_state_against_norms()
-    for family in Family:
+    for family in COLLAPSING:
         yield family_against_norms(family)
-    yield isometry_against_norms()
+    for row in MEMORY_FLOORS:
+        yield memory_against_svd(*row)
+    yield memory_against_products(128, 4, 1 / 3.1)
+    yield memory_against_products(256, 1, 1 / 2.1)
+    for hidden in (16, 32, 64, 128):
+        yield worst_family_against_svd(hidden)
     yield map_against_norms()
 
 
@@ -79,17 +82,65 @@ def family_against_norms(family: Family) -> Row:
     )
 
 
-def isometry_against_norms() -> Row:
-    """H = 128: an orthogonal net in its linear range, whose products never lose a row."""
-    weights = orthogonal(np.random.default_rng(0), 128)
-    chain = ElmanChain(np.ones((STEPS, 1, 128)), weights)
+MEMORY_FLOORS = (
+    (Family.MEMORY, 64, 1000, 4, 2.0),
+    (Family.MEMORY, 64, 1000, 1, 1.6),
+    (Family.MEMORY, 64, 100, 4, 1.1),
+    (Family.MEMORY, 64, 100, 16, 1.4),
+    (Family.MEMORY, 128, 1000, 4, 2.5),
+    (Family.MEMORY, 256, 1000, 1, 2.7),
+    (Family.MEMORY, 32, 100, 16, 1.05),
+    (Family.ORTH_09, 64, 1000, 4, 2.7),
+    (Family.ORTH_09, 128, 1000, 4, 3.5),
+)
+"""Where memory lives: family, H, T, B, and how many times faster at least than chain and SVD."""
+
+
+def memory_against_svd(
+    family: Family, hidden: int, steps: int, sequences: int, floor: float
+) -> Row:
+    """One size of a family whose products keep all their rows."""
+    chain = family_chain(family, hidden, steps, sequences=sequences)
+    lags = min(steps, max(20, int(2e8 / (sequences * hidden**3))))
     return compare(
-        "lag norms, H = 128, orthogonal in its linear range, vs chain + norm(P, 2)",
-        1.0,
+        f"lag norms, {family}, H = {hidden}, T = {steps}, B = {sequences}, vs chain + SVD",
+        floor,
         Side(lambda: lag_norms(chain)),
-        Side(lambda: chain_and_norms(chain, 200), 200 / STEPS),
-        note="reference: 200 of 1000 lags",
+        Side(lambda: chain_and_norms(chain, lags), lags / steps),
+        note=f"reference: {lags} of {steps} lags",
+        repeats=7,
     )
+
+
+def memory_against_products(hidden: int, sequences: int, floor: float) -> Row:
+    """Slopes of 0.9 to 1: lag norms against the products alone."""
+    chain = family_chain(Family.ORTH_09, hidden, STEPS, sequences=sequences)
+    return compare(
+        f"lag norms, {Family.ORTH_09}, H = {hidden}, B = {sequences}, vs the bare products",
+        floor,
+        Side(lambda: lag_norms(chain)),
+        Side(lambda: bare_products(chain, 200), 200 / STEPS),
+        note="reference: 200 of 1000 lags",
+        repeats=7,
+    )
+
+
+def worst_family_against_svd(hidden: int) -> Row:
+    """The family and length that gain least over chain and SVD."""
+    found = []
+    for family in Family:
+        for steps, sequences in ((100, 1), (100, 16), (STEPS, 1)):
+            chain = family_chain(family, hidden, steps, sequences=sequences)
+            lags = min(steps, max(20, int(2e7 / (sequences * hidden**2))))
+            ours, theirs = (
+                Side(partial(lag_norms, chain)),
+                Side(partial(chain_and_norms, chain, lags), lags / steps),
+            )
+            title = f"{family}, T = {steps}, B = {sequences}"
+            found.append(compare(title, 0.95, ours, theirs))
+    worst = min(found, key=lambda row: row.ratio)
+    name = f"lag norms, H = {hidden}, the worst of {len(found)}, vs chain + SVD"
+    return replace(worst, name=name, note=worst.name)
 
 
 def map_against_norms() -> Row:
