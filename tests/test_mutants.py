@@ -191,16 +191,48 @@ MUTANTS = (
     Mutant(
         "σ_min for σ_max",
         "jacobians/kernels/lanczos.py",
-        "rows.swapaxes(1, 2))[:, -1]",
-        "rows.swapaxes(1, 2))[:, 0]",
+        "np.linalg.eigvalsh(squares)[:, -1]",
+        "np.linalg.eigvalsh(squares)[:, 0]",
         "cases/test_non_normal.py::test_a_shear_tells_sigma_max_from_sigma_min_and_spectral_radius",
     ),
     Mutant(
         "the smallest Ritz value for the largest",
+        "jacobians/kernels/tridiagonal.py",
+        "np.linalg.eigvalsh(tridiagonal)[:, -1]",
+        "np.linalg.eigvalsh(tridiagonal)[:, 0]",
+        "jacobians/kernels/test_tridiagonal.py::"
+        "test_value_and_last_entry_are_those_that_lapack_finds[even-17-1]",
+    ),
+    Mutant(
+        "a Ritz value that is enclosed too loosely",
+        "jacobians/kernels/tridiagonal.py",
+        "ENCLOSED = 12, 1e-13",
+        "ENCLOSED = 12, 1e-6",
+        "jacobians/test_lag_norms_accuracy.py::test_the_error_is_within_the_tolerance_and_nearly_"
+        "always_within_its_certificate[non-normal, grows and then shrinks-40]",
+    ),
+    Mutant(
+        "close singular values that are taken to be far apart",
         "jacobians/kernels/lanczos.py",
-        "largest = np.maximum(values[:, -1], 0.0)",
-        "largest = np.maximum(values[:, 0], 0.0)",
-        "jacobians/kernels/test_lanczos.py::test_random_matrices_have_the_norms_that_lapack_finds[96]",
+        "CROWDED, MOST_CROWDED = 1e-4, 100.0",
+        "CROWDED, MOST_CROWDED = 1e-4, 1.0",
+        "jacobians/test_lag_norms_accuracy.py::"
+        "test_thousands_of_matrices_whose_values_are_close_are_within_the_tolerance",
+    ),
+    Mutant(
+        "squares of few rows that are trusted too soon",
+        "jacobians/kernels/lanczos.py",
+        "error[left] = 0.25 * np.maximum(high - low, 0.0)",
+        "error[left] = 1e-4 * np.maximum(high - low, 0.0)",
+        "jacobians/kernels/test_lanczos.py::"
+        "test_where_one_value_stands_out_lapack_is_not_asked_for_the_matrices[1e-10-32]",
+    ),
+    Mutant(
+        "threads that are not given back",
+        "machine.py",
+        "openblas[2](_HOLD.before)",
+        "openblas[2](1)",
+        "test_threads.py::test_nested_calls_and_those_that_fail_give_them_back",
     ),
     Mutant(
         "no direction hides from Lanczos",

@@ -3,23 +3,41 @@
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.jacobians.chain import ElmanChain
+from gradscope.jacobians.chain import Chain, ElmanChain
+from gradscope.model.elman import has_leak
 
 
-def chain_and_norms(chain: ElmanChain, lags: int) -> FloatArray:
-    """σ_max at lags 1 … ``lags`` of the first sequence by ``norm(P, 2)`` of every product."""
-    product = np.eye(chain.state_size)
-    norms = np.empty(lags)
+def chain_and_norms(chain: Chain, lags: int) -> FloatArray:
+    """Log σ_max at lags 1 … ``lags`` (L,B) by the singular values of every product, whose scale is
+    kept beside it.
+    """
+    products = np.tile(np.eye(chain.state_size), (chain.n_sequences, 1, 1))
+    exponents, logs = np.zeros(chain.n_sequences), np.empty((lags, chain.n_sequences))
     for lag in range(lags):
-        product = (product * chain.slopes[chain.n_steps - 1 - lag, 0]) @ chain.recurrent_weights
-        norms[lag] = np.linalg.norm(product, 2)
-    return norms
+        products = _extended(chain, products, chain.n_steps - lag)
+        largest = np.linalg.svd(products, compute_uv=False)[:, 0]
+        with np.errstate(divide="ignore"):
+            logs[lag] = np.log(largest) + exponents * np.log(2.0)
+        shifts = np.maximum(np.frexp(largest)[1], -900)
+        products *= np.ldexp(1.0, -shifts)[:, None, None]
+        exponents += shifts
+    return logs
 
 
-def bare_products(chain: ElmanChain, lags: int) -> None:
-    """Multiply the Jacobians alone, in place, no norm taken."""
-    product = np.eye(chain.state_size)
-    scaled = np.empty_like(product)
+def bare_products(chain: Chain, lags: int) -> None:
+    """Multiply the Jacobians alone, no norm taken."""
+    products = np.tile(np.eye(chain.state_size), (chain.n_sequences, 1, 1))
     for lag in range(lags):
-        np.multiply(product, chain.slopes[chain.n_steps - 1 - lag, 0], out=scaled)
-        np.matmul(scaled, chain.recurrent_weights, out=product)
+        products = _extended(chain, products, chain.n_steps - lag)
+
+
+def _extended(chain: Chain, products: FloatArray, step: int) -> FloatArray:
+    """Multiply by the Jacobians of a step: of a vanilla RNN as one GEMM, as anyone would."""
+    if isinstance(chain, ElmanChain) and not has_leak(chain.leak):
+        scaled = products * chain.slopes[step - 1][:, None]
+        return np.asarray(
+            np.matmul(scaled.reshape(-1, chain.state_size), chain.recurrent_weights).reshape(
+                products.shape
+            )
+        )
+    return np.asarray(products @ chain.jacobian(step))

@@ -12,7 +12,7 @@ from gradscope.arrays import FloatArray
 # Up to so many matrices LAPACK costs less, one after the other (measured).
 FEW_MATRICES = 64
 # Iterations at the most, and how closely, relative, they have to enclose a value.
-MAX_ITERATIONS, ENCLOSED = 12, 1e-9
+MAX_ITERATIONS, ENCLOSED = 12, 1e-13
 
 
 def leading_of_tridiagonal(
