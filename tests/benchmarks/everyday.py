@@ -12,6 +12,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -59,9 +60,9 @@ def rows() -> Iterator[Row]:
         with tarfile.open(archive) as packed:
             packed.extractall(folder, filter="data")
         for name, options in COMMANDS.items():
-            yield _row(name, lambda path, o=options: _seconds_of_command(path, o), folder)
+            yield _row(name, partial(_seconds_of_command, options), folder)
         for name, settings in STUDIES.items():
-            yield _row(name, lambda path, s=settings: _seconds_of_study(path, s), folder)
+            yield _row(name, partial(_seconds_of_study, settings), folder)
 
 
 def _row(name: str, seconds: Callable[[Path], float], before: str) -> Row:
@@ -82,12 +83,12 @@ def _run(path: Path, arguments: list[str]) -> str:
     return done.stdout
 
 
-def _seconds_of_command(path: Path, options: list[str]) -> float:
+def _seconds_of_command(options: list[str], path: Path) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     _run(path, ["-m", "gradscope", "analyze", "--updates", "0", *options])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def _seconds_of_study(path: Path, settings: str) -> float:
+def _seconds_of_study(settings: str, path: Path) -> float:
     return float(_run(path, ["-c", SCRIPT.replace("{settings}", settings)]))
