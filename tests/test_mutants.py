@@ -5,7 +5,9 @@ there. A mutant that lives is a hole in the tests; one whose old text is gone ha
 for the code that took its place.
 """
 
+import compileall
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -753,12 +755,15 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("gradscope", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
+    # Bytecode with the hash of its source: what a mutant leaves alone is compiled once.
+    mode = py_compile.PycInvalidationMode.CHECKED_HASH
+    assert compileall.compile_dir(folder / "gradscope", quiet=1, invalidation_mode=mode)
     return folder
 
 
 def run_tests(folder: Path, *nodes: str) -> subprocess.CompletedProcess[str]:
     """Run some tests of a copy on that copy."""
-    # Bytecode is told from its source by size and second: a mutant may differ in neither.
+    # What a mutant is compiled to would stay, told from its source by size and second alone.
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     options = ["-q", "-x", "-p", "no:cacheprovider", "--import-mode=importlib", "--rootdir", "."]
     command = [sys.executable, "-m", "pytest", *options, *(f"tests/{node}" for node in nodes)]

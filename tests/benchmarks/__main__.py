@@ -23,6 +23,7 @@ from tests.benchmarks import (  # noqa: E402
     recurrences,
     start_up,
     sweep_overhead,
+    threads,
     training,
     watching,
 )
@@ -35,6 +36,7 @@ SUITES = {
     "watching": watching.rows,
     "start-up": start_up.rows,
     "sweep": sweep_overhead.rows,
+    "threads": threads.rows,
     "everyday": everyday.rows,
 }
 """Every file of rows, in the order of the table."""
