@@ -10,7 +10,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 
 # Up to so many matrices LAPACK costs less, one after the other (measured).
-FEW_MATRICES = 64
+FEW_MATRICES = 32
 # Iterations at the most, and how closely, relative, they have to enclose a value.
 MAX_ITERATIONS, ENCLOSED = 12, 1e-13
 
@@ -60,14 +60,17 @@ def _from_last_row(
     pivots, inverse, g = at - diagonal, np.empty_like(diagonal), np.empty_like(diagonal)
     fill = np.empty_like(squares)
     inverse[-1] = g[-1] = 1.0 / np.maximum(pivots[-1], least)
-    for row in range(size - 2, -1, -1):
-        np.multiply(squares[row], inverse[row + 1], out=fill[row])
-        pivots[row] -= fill[row]
-        np.maximum(pivots[row], least, out=inverse[row])
-        np.divide(1.0, inverse[row], out=inverse[row])
-        np.multiply(fill[row], g[row + 1], out=g[row])
-        g[row] += 1.0
-        g[row] *= inverse[row]
+    later, rate = inverse[-1], g[-1]
+    for entry, square, pivot, inverted, grown in zip(
+        *(each[::-1] for each in (fill, squares, pivots[:-1], inverse[:-1], g[:-1])),
+        strict=True,
+    ):
+        np.multiply(square, later, out=entry)
+        np.subtract(pivot, entry, out=pivot)
+        later = np.reciprocal(np.maximum(pivot, least, out=inverted), out=inverted)
+        np.multiply(entry, rate, out=grown)
+        np.add(grown, 1.0, out=grown)
+        rate = np.multiply(grown, later, out=grown)
     slope = g[0] / inverse[0]
     fill *= inverse[:-1]
     last = np.prod(squares * inverse[1:] ** 2, axis=0) / slope
