@@ -167,6 +167,7 @@ def test_a_net_trained_by_pytorch_has_the_profile_of_its_autograd(tmp_path: Path
     assert losses[-1] < 0.7 * losses[0]
     np.save(tmp_path / "y.npy", wanted.numpy())
     named = {"readout": "fc", "targets": str(tmp_path / "y.npy"), "shares": True}
+    named["tolerance"] = 1e-12
 
     analysis = studied(tmp_path, net, inputs.numpy(), activation="tanh", **named)
 

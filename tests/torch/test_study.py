@@ -146,7 +146,7 @@ def test_profile_map_and_exponents_are_those_of_the_chain() -> None:
     zero = torch.zeros(SEQUENCES, HIDDEN).double()
     chain = gt.chain(lambda s, x: cell(x, s), (zero, zero), inputs)
 
-    found = studied(cell, map=True, spectrum=True, verify=True)
+    found = studied(cell, map=True, spectrum=True, verify=True, tolerance=1e-10)
 
     profile, exact = found.last.profile, lag_norms(chain, tolerance=1e-10)
     np.testing.assert_allclose(profile.log_norms, exact.log_norms, rtol=0, atol=1e-8)

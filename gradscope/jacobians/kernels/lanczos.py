@@ -113,14 +113,14 @@ def _by_squaring(squares: FloatArray, accuracy: float) -> tuple[FloatArray, Floa
         high = 0.5 * np.log(purity)
         above_half = 0.5 + 0.5 * np.sqrt(np.maximum(2.0 * purity - 1.0, 0.0))
         low = np.log(np.where(purity > 0.5, above_half, purity))
+        value[left] = np.where(alive, np.exp(log_scale + 0.5 * (low + high) / 2**count), 0.0)
+        error[left] = 0.25 * np.maximum(high - low, 0.0) / 2**count
         if not count:
             # Of r numbers the largest is within √(r − 1) standard deviations of the mean.
             size = squares.shape[1]
-            off = np.sqrt(np.maximum(purity - 1.0 / size, 0.0) * (1.0 - 1.0 / size))
-            high = np.minimum(high, np.log(1.0 / size + off))
-            low = np.maximum(low, -np.log(size))
-        value[left] = np.where(alive, np.exp(log_scale + 0.5 * (low + high) / 2**count), 0.0)
-        error[left] = 0.25 * np.maximum(high - low, 0.0) / 2**count
+            above = np.sqrt(np.maximum(purity * size - 1.0, 0.0) * (size - 1.0))
+            even = 0.5 * above <= accuracy
+            value[even], error[even] = 1.0 / size, 0.5 * above[even]
         more = error[left] > accuracy
         more &= purity > (HOPEFUL if count else HOPEFUL_AT_FIRST)
         if not more.any():

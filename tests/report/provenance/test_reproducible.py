@@ -38,7 +38,7 @@ def test_one_type_of_machine_gives_the_same_bits(documents: dict[str, Any], name
 
 @pytest.mark.parametrize("made", [environment("Nehalem"), environment(None), {}])
 @pytest.mark.parametrize(
-    ("name", "tolerance"), [("small", 1e-10), ("growing", None), ("both", None)]
+    ("name", "tolerance"), [("small", 1e-6), ("growing", None), ("both", None)]
 )
 def test_another_machine_gives_a_tolerance_or_says_that_there_is_none(
     documents: dict[str, Any], made: dict[str, Any], name: str, tolerance: float | None
@@ -72,4 +72,4 @@ def test_a_run_without_targets_has_no_gradient_and_still_a_tolerance(
     (stage,) = documents["small"]["stages"]
     untargeted = {**documents["small"], "stages": [{**stage, "gradient": None}]}
 
-    assert reproducible({}, untargeted, "0.1.0")["relative_tolerance"] == 1e-10
+    assert reproducible({}, untargeted, "0.1.0")["relative_tolerance"] == 1e-6
