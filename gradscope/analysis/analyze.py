@@ -72,21 +72,27 @@ def analyze(
     of = (network, trajectory, examined, stage.profile.log_norms, resolved, progress)
     details = measure_details(*of, burn_in=stage.growth.burn_in)
     details = replace(details, depth=prepared.depth) if prepared.depth else details
-    advice = (stage.verdict, stages[0].causes, resolved.as_dict(), measured_rate(prepared))
+    growth = stages[0].growth
+    known = growth.rate if growth.burn_in and resolved.load is None else None
+    measure = measured_rate(prepared, known)
+    advice = (stage.verdict, stages[0].causes, resolved.as_dict(), measure)
     advised = remedies(*advice, clipping_value(history)) if advise else ()
     made = (network, trajectory, examined, advised, details, prepared.layers, explained)
     found = Analysis(resolved, prepared.batch.task_info, tuple(stages), history, *made)
     return replace(found, earlier_training=prepared.earlier_training)
 
 
-def measured_rate(prepared: Prepared) -> Measure:
+def measured_rate(prepared: Prepared, known: float | None = None) -> Measure:
     """Return what measures the growth rate of a network, before training, under other settings: it
-    is drawn anew and goes through the same sequences. Of one from a file W alone is scaled.
+    is drawn anew and goes through the same sequences. Of one from a file W alone is scaled. Where
+    it is ``known`` as it stands, that is not measured again.
     """
     asked, examined = prepared.resolved, prepared.batch
 
     @cache
     def measure(**changes: Any) -> float:
+        if known is not None and not changes:
+            return known
         # Without a burn-in the second half counts.
         settings = asked.with_changes({"load": None, "burn_in": asked.burn_in or None, **changes})
         network, batch = prepared.network, examined.batch

@@ -50,8 +50,8 @@ def parameter_profile(
     """Return log ‖(∂s_T/∂s_{T−ℓ}) ∂⁺s_{T−ℓ}/∂θ‖ for lags ℓ = 0 … ``max_lag``, by default T − 1.
 
     Sequences in which dropped rows make up more than ``tolerance`` of a squared norm are measured
-    again with none dropped. Rounding is relative to σ_max(P) ‖M_k‖. Cost: two products of Jacobians
-    and no norms of them. Raises ShapeError if the trajectory holds a number that is not finite.
+    again with none dropped. Rounding is relative to σ_max(P) ‖M_k‖. Cost: a product of Jacobians
+    and no norms of it. Raises ShapeError if the trajectory holds a number that is not finite.
     """
     chain = cell_chain(params, trajectory)
     linearization = params.linearize(trajectory.cell_trajectory)
@@ -113,9 +113,9 @@ def _measure(
         local = np.empty((*rows.shape[:3], linearization.local_size))
         flat = local.reshape(-1, *local.shape[2:])
         steps, places = (each.ravel() for each in at)
-        linearization.vjp(rows.reshape(-1, *rows.shape[2:]), (steps, places, None), flat)
+        linearization.adjoints(rows.reshape(-1, *rows.shape[2:]), (steps, places, None), flat)
         # Slopes may be so small that their squares, beside those of the rows, underflow.
-        size = np.max(np.abs(local), axis=(2, 3))
+        size = np.maximum(local.max(axis=(2, 3)), -local.min(axis=(2, 3)))
         local /= np.where(size > 0.0, size, 1.0)[..., None, None]
         squares, of_probes = (
             np.einsum("mnrg,mnrg->mng", some, some) for some in np.split(local, [n_kept], axis=2)

@@ -148,7 +148,7 @@ def _gradient(params: Cell, trajectory: Trajectory, targets: Targets, size: int)
         if step > 0 and adjoints.any():
             common = int(exponents[adjoints.any(axis=1)].max())
             rows = np.ldexp(adjoints, np.minimum(exponents - common, 0)[:, None])
-            linearization.vjp(rows, step - 1, local[0])
+            linearization.adjoints(rows, step - 1, local[0])
             gathered = linearization.weight_gradients(local, slice(step - 1, step))
             total.add(_joined(gathered), common)
     return total

@@ -110,5 +110,5 @@ def sent_back(
         n = n_steps - lag + 1
         rows = linearization.vjp(rows[-n:], slice(n), local[:n])
         adjoints[:n] += rows
-    linearization.vjp(adjoints[1:], slice(n_steps), local)
+    linearization.adjoints(adjoints[1:], slice(n_steps), local)
     return adjoints, local

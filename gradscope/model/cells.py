@@ -80,6 +80,10 @@ class Linearization(ABC):
         the adjoints of what the weights feed, of which ``weight_gradients`` is made.
         """
 
+    def adjoints(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray | None:
+        """Fill ``local`` as ``vjp`` does, where no step back follows."""
+        return self.vjp(rows, at, local)
+
     @abstractmethod
     def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """JVP: vectors (…,S) at s_{t−1} on to s_t, J_t v."""
@@ -220,7 +224,9 @@ WEIGHT_NAMES = tuple(each.name for each in fields(Cell))
 
 def project_inputs(inputs: FloatArray, weights: FloatArray, bias: FloatArray) -> FloatArray:
     """Return U x_t + b for all steps (T,B,G), as one GEMM."""
-    return product(inputs, weights.T) + bias
+    driven = product(inputs, weights.T)
+    driven += bias
+    return driven
 
 
 def product(rows: FloatArray, matrix: FloatArray) -> FloatArray:

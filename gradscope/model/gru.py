@@ -53,10 +53,11 @@ class GruParameters(Cell):
         """Go through inputs (T,B,D) from h_0 (B,H)."""
         size, bias, weights = self.state_size, self.candidate_bias, self.recurrent_weights
         gate = self.gate_activation
-        driven = project_inputs(inputs, self.input_weights, self.hidden_bias)
+        driven = fed_by_inputs = project_inputs(inputs, self.input_weights, self.hidden_bias)
         if bias is not None:
             # The fourth block keeps W_n h + b′, which the reset gate's gradient needs.
-            driven = np.concatenate([driven, np.zeros_like(driven[..., :size])], axis=2)
+            driven = np.empty((*inputs.shape[:2], 4 * size))
+            driven[..., : 3 * size] = fed_by_inputs
         states = np.empty((inputs.shape[0] + 1, *initial_state.shape))
         states[0] = initial_state
         # Where the reset comes after the product, one GEMM feeds gates and candidate.

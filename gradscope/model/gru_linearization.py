@@ -80,17 +80,21 @@ class ResetAfterLinearization(_GruLinearization):
         yield from ((u, slice(size, None), x), (w, slice(3 * size), h))
         yield from ((b, slice(size, None), one), ("candidate_bias", slice(size), one))
 
-    def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
-        """Rows · J_t; ``local`` becomes the adjoints of W_n h + b′, a_r, a_z, a_n."""
+    def adjoints(self, rows: FloatArray, at: At, local: FloatArray) -> None:
+        """Fill ``local`` with the adjoints of W_n h + b′, a_r, a_z, a_n."""
         size = self.size
         gated, reset, update, candidate = (local[..., i * size : (i + 1) * size] for i in range(4))
         np.multiply(rows, self.candidate_gains[at], out=candidate)
         np.multiply(rows, self.update_gains[at], out=update)
         np.multiply(candidate, self.reset_gains[at], out=reset)
         np.multiply(candidate, self.reset[at], out=gated)
-        weights = self.recurrent_weights
+
+    def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+        """Rows · J_t; ``local`` as of ``adjoints``."""
+        self.adjoints(rows, at, local)
+        size, weights = self.size, self.recurrent_weights
         carried = cells.product(local[..., size : 3 * size], weights[: 2 * size])
-        carried += cells.product(gated, weights[2 * size :])
+        carried += cells.product(local[..., :size], weights[2 * size :])
         carried += rows * self.update[at]
         return carried
 
@@ -182,14 +186,19 @@ class ResetBeforeLinearization(_GruLinearization):
         gates, candidate = slice(2 * self.size), slice(2 * self.size, None)
         yield from (to_inputs, (w, gates, h), (w, candidate, gated), to_bias)
 
-    def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
-        """Rows · J_t; ``local`` becomes the adjoints of a_r, a_z, a_n."""
+    def adjoints(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+        """Fill ``local`` with the adjoints of a_r, a_z, a_n; return that of r ∘ h_{t−1}."""
         size = self.size
-        weights = self.recurrent_weights
         np.multiply(rows, self.candidate_gains[at], out=local[..., 2 * size :])
         np.multiply(rows, self.update_gains[at], out=local[..., size : 2 * size])
-        reset_states = cells.product(local[..., 2 * size :], weights[2 * size :])
+        reset_states = cells.product(local[..., 2 * size :], self.recurrent_weights[2 * size :])
         np.multiply(reset_states, self.reset_gains[at], out=local[..., :size])
+        return reset_states
+
+    def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+        """Rows · J_t; ``local`` as of ``adjoints``."""
+        reset_states = self.adjoints(rows, at, local)
+        size, weights = self.size, self.recurrent_weights
         carried = cells.product(local[..., : 2 * size], weights[: 2 * size])
         carried += reset_states * self.reset[at]
         carried += rows * self.update[at]

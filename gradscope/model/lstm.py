@@ -106,13 +106,18 @@ class LstmLinearization(Linearization):
         both = np.hypot(1.0, self.shown)
         return np.concatenate([both, both, both, np.ones_like(both)], axis=-1) * self.gains
 
-    def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
-        """Rows · J_t; ``local`` becomes the adjoints of a_i, a_f, a_g, a_o."""
+    def adjoints(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+        """Fill ``local`` with the adjoints of a_i, a_f, a_g, a_o; return that of c_t."""
         size, gains = self.cell.hidden_size, self.gains[at]
         to_cell = rows[..., size:] + rows[..., :size] * self.shown[at]
         for block in (slice(0, size), slice(size, 2 * size), slice(2 * size, 3 * size)):
             np.multiply(to_cell, gains[..., block], out=local[..., block])
         np.multiply(rows[..., :size], gains[..., 3 * size :], out=local[..., 3 * size :])
+        return to_cell
+
+    def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+        """Rows · J_t; ``local`` as of ``adjoints``."""
+        to_cell, size = self.adjoints(rows, at, local), self.cell.hidden_size
         carried = np.empty_like(rows)
         carried[..., :size] = cells.product(local, self.cell.recurrent_weights)
         np.multiply(to_cell, self.forget[at], out=carried[..., size:])

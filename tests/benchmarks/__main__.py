@@ -20,6 +20,7 @@ import numpy as np  # noqa: E402 (after the threads are set)
 from tests.benchmarks import (  # noqa: E402
     engine,
     everyday,
+    gated,
     recurrences,
     start_up,
     sweep_overhead,
@@ -32,6 +33,7 @@ from tests.benchmarks.measure import Row  # noqa: E402
 SUITES = {
     "engine": engine.rows,
     "recurrences": recurrences.rows,
+    "gated": gated.rows,
     "training": training.rows,
     "watching": watching.rows,
     "start-up": start_up.rows,
