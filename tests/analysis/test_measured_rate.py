@@ -1,5 +1,6 @@
 """The growth rate of a network under other settings, on the same sequences."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 
 from gradscope.analysis.analyze import analyze, measured_rate
-from gradscope.analysis.prepare import prepare
+from gradscope.analysis.prepare import Prepared, prepare
 from gradscope.analysis.settings import Settings
+from gradscope.diagnosis.remedies import Measure
 from gradscope.names import ActivationName, CellName
 
 SMALL: dict[str, Any] = {"hidden": 12, "steps": 30, "sequences": 4, "updates": 0}
@@ -82,3 +84,25 @@ def test_without_advice_nothing_is_measured() -> None:
 
     assert analyze(settings).remedies
     assert analyze(settings, advise=False).remedies == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_known"),
+    [({}, True), ({"cell": "gru"}, True), ({"burn_in": 0}, False), ({"load": "run"}, False)],
+)
+def test_a_rate_is_not_measured_again_where_it_would_be_the_same(
+    changes: Any, is_known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, given = Settings(**SMALL), list[float | None]()
+
+    def spied(prepared: Prepared, known: float | None = None) -> Measure:
+        given.append(known)
+        return measured_rate(prepared, known)
+
+    monkeypatch.setattr("gradscope.analysis.analyze.measured_rate", spied)
+    # A loaded run has been trained: as it was drawn it grows otherwise.
+    load = changes.get("load")
+    prepared = prepare(settings.with_changes({} if load else changes))
+    analyze(replace(prepared, resolved=prepared.resolved.with_changes({"load": load})))
+
+    assert given == [measured_rate(prepared)() if is_known else None]
