@@ -91,18 +91,18 @@ def _rotate(
     met = np.abs(cosine) > tolerance
     if not met.any():
         return largest
-    i, j, cosine = (at[met], i[met]), (at[met], j[met]), cosine[met]
+    upper_at, lower_at, cosine = (at[met], i[met]), (at[met], j[met]), cosine[met]
     # ratio is q² of the module's formula, gap 1 − q², tau τ. Only differences of logarithms enter,
     # and q² ≤ 1, so the lengths themselves may lie outside the range of floats.
-    ratio = np.exp(2.0 * (logs[j] - logs[i]))
+    ratio = np.exp(2.0 * (logs[lower_at] - logs[upper_at]))
     gap = 1.0 - ratio
     tau = 2.0 * cosine / (gap + np.hypot(gap, 2.0 * np.sqrt(ratio) * cosine))
     # At equal lengths the angle is 45°, and τ = ±1 follows from the formula without 0/0.
-    upper = units[i] + (tau * ratio)[:, None] * units[j]
-    lower = units[j] - tau[:, None] * units[i]
+    upper = units[upper_at] + (tau * ratio)[:, None] * units[lower_at]
+    lower = units[lower_at] - tau[:, None] * units[upper_at]
     # c = 1/√(1 + τ²q²): its logarithm joins that of the lengths.
     shrink = -0.5 * np.log1p(ratio * np.square(tau))
-    for rows, index in ((upper, i), (lower, j)):
+    for rows, index in ((upper, upper_at), (lower, lower_at)):
         length = np.linalg.norm(rows, axis=1)
         logs[index] += np.log(length) + shrink
         units[index] = rows / length[:, None]
