@@ -12,6 +12,7 @@ accuracy that its factors determine. ``lag_norms`` finds the largest one alone, 
 E. Stewart (1997), ETNA 5:29–47 (sweeps, stability); G. W. Stewart (1995), ETNA 3:39–49 (grading).
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,10 @@ from gradscope.progress import tracked
 
 MAX_FACTOR_ENTRIES = 2**25
 """Entries of triangular factors held at a time (256 MB); more sequences are taken in turns."""
+
+
+MAX_GRADED_ENTRIES = 2**22
+"""Entries of graded triangles that wait for others of their rank (32 MB)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -94,7 +99,15 @@ def _log_values(chain: Chain, lags: IntArray) -> FloatArray:
     if isinstance(chain, DiagonalChain):
         return np.stack([-np.sort(-channel_norms(chain, [lag]).log_values[0]) for lag in lags])
     logs = np.full((lags.size, chain.n_sequences, chain.state_size), -np.inf)
-    graded: dict[int, list[tuple[tuple[int, int], IntArray, FloatArray]]] = {}
+    graded: dict[int, list[tuple[tuple[int, int], IntArray, FloatArray]]] = defaultdict(list)
+
+    def finish(rank: int) -> None:
+        # All that have one rank together: the Jacobi method is many small operations.
+        places, powers, triangles = zip(*graded.pop(rank), strict=True)
+        index, sequence = np.transpose(places)
+        found = log_singular_values(np.stack(powers), np.stack(triangles))
+        logs[index, sequence, :rank] = found
+
     for index, lag in enumerate(tracked(lags.tolist(), "singular values")):
         at_once = max(1, MAX_FACTOR_ENTRIES // (2 * lag * chain.state_size**2))
         for start in tracked(range(0, chain.n_sequences, at_once), "sequences"):
@@ -102,15 +115,12 @@ def _log_values(chain: Chain, lags: IntArray) -> FloatArray:
             factors = _triangles(chain, lag, sequences)
             for sequence in tracked(sequences, "sequences"):
                 exponents, rows = _graded_triangle(factors[sequence - start])
-                graded.setdefault(len(rows), []).append(((index, sequence), exponents, rows))
-    # All that have one rank together: the Jacobi method is many small operations.
-    for rank, found in graded.items():
-        at_once = max(MAX_FACTOR_ENTRIES // max(rank, 1) ** 2, 1)
-        for start in range(0, len(found) if rank else 0, at_once):
-            places, powers, triangles = zip(*found[start : start + at_once], strict=True)
-            index, sequence = np.transpose(places)
-            values = log_singular_values(np.stack(powers), np.stack(triangles))
-            logs[index, sequence, :rank] = values
+                rank = len(rows)
+                graded[rank].append(((index, sequence), exponents, rows))
+                if len(graded[rank]) * rank**2 >= MAX_GRADED_ENTRIES:
+                    finish(rank)
+    for rank in tuple(graded):
+        finish(rank)
     shifts = np.cumsum(step_shifts(chain)[::-1], axis=0)[lags - 1]
     return np.asarray(logs + LOG_2 * shifts[..., None])
 
