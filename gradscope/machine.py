@@ -30,6 +30,9 @@ THREAD_VARIABLES = (
 ARITHMETIC = ("numpy", "simd", "blas", "kernel", "threads", "platform")
 """The fields of an environment that decide the last bits."""
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""What ``malloc.h`` calls them."""
+
 _EXTENSIONS = ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath")
 _SYMBOLS = (("scipy_", "64_"), ("scipy_", ""), ("", "64_"), ("", ""))
 """What OpenBLAS builds put around the names of their functions."""
@@ -144,3 +147,17 @@ def held_threads() -> Iterator[None]:
             _HOLD.calls -= 1
             if not _HOLD.calls:
                 openblas[2](_HOLD.before)
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep the memory of freed arrays for the next ones; elsewhere nothing happens.
+
+    By default it gives back what is freed, and asks anew: a process that makes one array of
+    megabytes after another then spends a fifth to a third of its time on pages of zeros. For
+    processes of our own: how much memory one holds to its end is for a library not to say.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for limit in (2**25, 2**30):  # Of arrays that lie apart; older versions refuse the second.
+            mallopt(_M_MMAP_THRESHOLD, limit)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

@@ -330,15 +330,15 @@ MUTANTS = (
     Mutant(
         "the second sweep forward too",
         "jacobians/singular_values.py",
-        "for factor in reversed(factors):",
-        "for factor in factors:",
+        "for factor in reversed(factors if rank else []):",
+        "for factor in factors if rank else []:",
         "jacobians/test_singular_values.py::test_the_lag_reaches_back_from_the_last_step_in_every_sequence",
     ),
     Mutant(
         "a Jacobi rotation without the ratio of the lengths",
         "jacobians/kernels/jacobi_svd.py",
-        "upper = units[i] + (tau * ratio)[:, None] * units[j]",
-        "upper = units[i] + tau[:, None] * units[j]",
+        "upper = units[upper_at] + (tau * ratio)[:, None] * units[lower_at]",
+        "upper = units[upper_at] + tau[:, None] * units[lower_at]",
         "jacobians/test_singular_values.py::test_the_lag_reaches_back_from_the_last_step_in_every_sequence",
     ),
     Mutant(

@@ -12,6 +12,7 @@ accuracy that its factors determine. ``lag_norms`` finds the largest one alone, 
 E. Stewart (1997), ETNA 5:29–47 (sweeps, stability); G. W. Stewart (1995), ETNA 3:39–49 (grading).
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,10 @@ from gradscope.progress import tracked
 
 MAX_FACTOR_ENTRIES = 2**25
 """Entries of triangular factors held at a time (256 MB); more sequences are taken in turns."""
+
+
+MAX_GRADED_ENTRIES = 2**22
+"""Entries of graded triangles that wait for others of their rank (32 MB)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -74,7 +79,7 @@ def singular_values(
     kept = chain.state_size if count is None else count
     if not 1 <= kept <= chain.state_size:
         raise SettingError(f"the count of values is {count}; choose 1 to {chain.state_size}")
-    logs = np.stack([_log_values(chain, int(lag)) for lag in tracked(chosen, "singular values")])
+    logs = _log_values(chain, chosen)
     # All ratios from log(σ_i/σ_1) ≤ 0, so that squares and fourth powers cannot overflow.
     below_first = logs - np.where(np.isneginf(logs[..., :1]), 0.0, logs[..., :1])
     relative = np.exp(2.0 * below_first)
@@ -89,21 +94,35 @@ def singular_values(
     )
 
 
-def _log_values(chain: Chain, lag: int) -> FloatArray:
-    """Return the logarithms of all singular values at one lag, (B,S)."""
-    size = chain.state_size
+def _log_values(chain: Chain, lags: IntArray) -> FloatArray:
+    """Return the logarithms of all singular values at some lags, (K,B,S)."""
     if isinstance(chain, DiagonalChain):
-        return -np.sort(-channel_norms(chain, [lag]).log_values[0], axis=1)
-    logs = np.full((chain.n_sequences, size), -np.inf)
-    at_once = max(1, MAX_FACTOR_ENTRIES // (2 * lag * size**2))
-    for start in tracked(range(0, chain.n_sequences, at_once), "sequences"):
-        sequences = range(start, min(start + at_once, chain.n_sequences))
-        factors = _triangles(chain, lag, sequences)
-        for sequence in tracked(sequences, "sequences"):
-            values = _graded_values(factors[sequence - start])
-            logs[sequence, : values.size] = values
-    logs += LOG_2 * step_shifts(chain)[chain.n_steps - lag :].sum(axis=0)[:, None]
-    return logs
+        return np.stack([-np.sort(-channel_norms(chain, [lag]).log_values[0]) for lag in lags])
+    logs = np.full((lags.size, chain.n_sequences, chain.state_size), -np.inf)
+    graded: dict[int, list[tuple[tuple[int, int], IntArray, FloatArray]]] = defaultdict(list)
+
+    def finish(rank: int) -> None:
+        # All that have one rank together: the Jacobi method is many small operations.
+        places, powers, triangles = zip(*graded.pop(rank), strict=True)
+        index, sequence = np.transpose(places)
+        found = log_singular_values(np.stack(powers), np.stack(triangles))
+        logs[index, sequence, :rank] = found
+
+    for index, lag in enumerate(tracked(lags.tolist(), "singular values")):
+        at_once = max(1, MAX_FACTOR_ENTRIES // (2 * lag * chain.state_size**2))
+        for start in tracked(range(0, chain.n_sequences, at_once), "sequences"):
+            sequences = range(start, min(start + at_once, chain.n_sequences))
+            factors = _triangles(chain, lag, sequences)
+            for sequence in tracked(sequences, "sequences"):
+                exponents, rows = _graded_triangle(factors[sequence - start])
+                rank = len(rows)
+                graded[rank].append(((index, sequence), exponents, rows))
+                if len(graded[rank]) * rank**2 >= MAX_GRADED_ENTRIES:
+                    finish(rank)
+    for rank in tuple(graded):
+        finish(rank)
+    shifts = np.cumsum(step_shifts(chain)[::-1], axis=0)[lags - 1]
+    return np.asarray(logs + LOG_2 * shifts[..., None])
 
 
 def _triangles(chain: Chain, lag: int, sequences: range) -> list[list[FloatArray]]:
@@ -119,19 +138,17 @@ def _triangles(chain: Chain, lag: int, sequences: range) -> list[list[FloatArray
     return factors
 
 
-def _graded_values(factors: list[FloatArray]) -> FloatArray:
-    """Second sweep, backward over R_ℓᵀ … R_1ᵀ, then the Jacobi method on the graded triangle."""
+def _graded_triangle(factors: list[FloatArray]) -> tuple[IntArray, FloatArray]:
+    """Second sweep, backward over R_ℓᵀ … R_1ᵀ: return the graded triangle, diag(2^e) times rows."""
     rank = factors[-1].shape[0]
-    if rank == 0:
-        return np.empty(0)
     exponents: IntArray = np.zeros(rank, dtype=np.int64)
     rows: FloatArray = np.eye(rank)
     basis: FloatArray = np.eye(rank)
-    for factor in reversed(factors):
+    for factor in reversed(factors if rank else []):
         # R_kᵀ = (D⁻¹ R_k)ᵀ D, D the row sizes: D first, by a QR with sorted rows, then the rest.
         sizes = sorted_qr.largest_entries(factor)
         basis, upper = sorted_qr.sorted_qr(sizes[:, None] * basis, sizes)
         exponents, rows = premultiply(upper, exponents, rows)
         basis, upper = np.linalg.qr((factor / sizes[:, None]).T @ basis)
         exponents, rows = premultiply(upper, exponents, rows)
-    return log_singular_values(exponents, rows)
+    return exponents, rows

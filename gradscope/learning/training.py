@@ -145,5 +145,8 @@ def first_non_finite(trajectory: Trajectory, gradients: Gradients, update: int) 
 
 def _first_bad(array: FloatArray) -> int:
     """Return the first index (from 1) along time with an entry that is not finite, 0 if none."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum()):  # Then all are, which nearly always is so.
+            return 0
     bad = ~np.isfinite(array.reshape(array.shape[0], -1)).all(axis=1)
     return int(np.argmax(bad)) + 1 if bad.any() else 0

@@ -56,11 +56,14 @@ class ElmanParameters(Cell):
                 a[:] += value(states[step]) @ transposed
                 states[step + 1] = kept * states[step] + self.leak * a
             return CellTrajectory(inputs, states, value(states), pre_activations, states[:-1])
-        for step, a in enumerate(tracked(pre_activations, "steps")):
-            a[:] += states[step] @ transposed
-            states[step + 1] = value(a)
+        carried = np.empty_like(states[0])
+        for before, a, after in zip(
+            states, tracked(pre_activations, "steps"), states[1:], strict=False
+        ):
+            np.add(a, np.matmul(before, transposed, out=carried), out=a)
+            after[:] = value(a)
             if leaks:
-                states[step + 1] = kept * states[step] + self.leak * states[step + 1]
+                after[:] = kept * before + self.leak * after
         return CellTrajectory(inputs, states, states, pre_activations, pre_activations)
 
     def linearize(

@@ -203,6 +203,8 @@ def whole_page(
         for each, (name, inside) in shown.items()
     )
     for name, meaning in sorted(terms.items(), key=lambda term: -len(term[0])):
+        if escape(name).lower() not in body.lower():
+            continue  # To look for it takes an expression of its own, milliseconds each.
         tip = f'\\1<dfn tabindex="0" data-says="{escape(meaning)}">\\2</dfn>'
         body = re.sub(
             TERM_PLACE.format(re.escape(escape(name))), tip, body, count=1, flags=re.IGNORECASE

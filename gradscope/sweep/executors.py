@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from gradscope.errors import SettingError, WorkerError, install_line
-from gradscope.machine import THREAD_VARIABLES
+from gradscope.machine import THREAD_VARIABLES, keep_freed_memory
 from gradscope.model.activations import word_of
 from gradscope.names import ExecutorName
 
@@ -113,7 +113,8 @@ class ProcessPool(WorkerPool):
 
 
 def _prepare_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when the parent does."""
+    """Keep freed memory, leave Ctrl-C to the parent, and end when the parent does."""
+    keep_freed_memory()
 
     def end_with_parent() -> None:
         parent = multiprocessing.parent_process()

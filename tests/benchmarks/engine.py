@@ -8,8 +8,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
+from gradscope.analysis.analyze import analyze
+from gradscope.analysis.settings import Settings
+from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_map import lag_map
 from gradscope.jacobians.lag_norms import lag_norms
+from gradscope.names import CellName
 from tests.benchmarks.families import COLLAPSING, Family, family_chain
 from tests.benchmarks.measure import Row, Side, compare
 from tests.benchmarks.references import bare_products, chain_and_norms
@@ -31,6 +37,7 @@ def rows() -> Iterator[Row]:
     for hidden in (16, 32, 64, 128):
         yield worst_family_against_svd(hidden)
     yield map_against_norms()
+    yield gated_analysis_against_products()
 
 
 def large_state_against_norms() -> Row:
@@ -154,4 +161,26 @@ def map_against_norms() -> Row:
         Side(lambda: lag_map(chain)),
         Side(lambda: chain_and_norms(chain, STEPS), STEPS / pairs),
         note="reference: 1000 of 500500 pairs",
+    )
+
+
+def gated_analysis_against_products() -> Row:
+    """An LSTM of 256 units: everything that ``analyze`` does against the products it needs."""
+    settings = Settings(cell=CellName.LSTM, hidden=256, sequences=8, updates=0)
+    analysis = analyze(settings)
+    chain = cell_chain(analysis.params, analysis.trajectory)
+    every, size = np.arange(chain.n_sequences), chain.state_size
+    steps = np.tile(np.arange(chain.n_steps, 0, -1)[:, None], every.size)
+
+    def products() -> None:
+        rows, out = np.tile(np.eye(size), (every.size, 1, 1)), np.empty((1, every.size, size, size))
+        for step in steps:
+            chain.accumulate_vjp(rows, step[None], every, out)
+            rows, out = out[0], rows[None]
+
+    return compare(
+        "analyze --cell lstm --hidden 256 --sequences 8 --updates 0, vs its bare products",
+        1 / 1.7,
+        Side(lambda: analyze(settings)),
+        Side(products),
     )

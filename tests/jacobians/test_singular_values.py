@@ -227,7 +227,7 @@ def test_rows_beyond_the_range_of_floats_keep_their_own_values() -> None:
     exponents = np.array([5000, 0, -9000])
     rows = np.array([[1.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
 
-    found = log_singular_values(exponents, rows)
+    found = log_singular_values(exponents[None], rows[None])[0]
 
     # Gram–Schmidt from the longest row down: lengths √2, √(3/2) and |det|/√3.
     lengths = 0.5 * np.log([2.0, 1.5, 4.0 / 3.0])

@@ -13,6 +13,8 @@ Demmel & Veselić (1992), SIAM J. Matrix Anal. Appl. 13(4); Drmač & Veselić (2
 of one round of a tournament share no row, so that each round is one array operation.
 """
 
+from functools import cache
+
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
@@ -40,25 +42,29 @@ def premultiply(
 
 
 def log_singular_values(exponents: IntArray, rows: FloatArray) -> FloatArray:
-    """Return log singular values (r,), nats, falling, of diag(2**exponents) (r,) · rows (r,n)."""
-    lengths = np.linalg.norm(rows, axis=1)
+    """Return log singular values (N,r), nats, falling, of N matrices diag(2^e) Y, with e (N,r) and
+    Y = ``rows`` (N,r,n); each is as if it were alone.
+    """
+    lengths = np.linalg.norm(rows, axis=2)
     with np.errstate(divide="ignore"):
         logs = np.log(lengths) + exponents * LOG_2
-    units = rows / np.where(lengths > 0.0, lengths, 1.0)[:, None]
-    size = logs.size
+    units = rows / np.where(lengths > 0.0, lengths, 1.0)[..., None]
+    size = logs.shape[1]
     tolerance = np.sqrt(size) * np.finfo(np.float64).eps
     # Each sweep starts from sorted rows (de Rijk 1989), which speeds convergence on graded ones.
     for _ in range(MAX_SWEEPS):
-        order = np.argsort(-logs, kind="stable")
-        logs, units = logs[order], units[order]
+        order = np.argsort(-logs, axis=1, kind="stable")
+        logs = np.take_along_axis(logs, order, axis=1)
+        units = np.take_along_axis(units, order[..., None], axis=1)
         largest = 0.0
         for first, second in _tournament(size):
             largest = max(largest, _rotate(logs, units, first, second, tolerance))
         if largest <= tolerance:
             break
-    return -np.sort(-logs)
+    return -np.sort(-logs, axis=1)
 
 
+@cache
 def _tournament(size: int) -> list[tuple[IntArray, IntArray]]:
     """Return rounds in which each pair meets once, no player twice a round (circle method)."""
     players = size + size % 2
@@ -76,26 +82,27 @@ def _tournament(size: int) -> list[tuple[IntArray, IntArray]]:
 def _rotate(
     logs: FloatArray, units: FloatArray, first: IntArray, second: IntArray, tolerance: float
 ) -> float:
-    """Make each pair of rows orthogonal, in place; return the largest |cosine| met."""
-    swap = logs[second] > logs[first]
+    """Make pairs of rows of each matrix orthogonal, in place; return the largest |cosine| met."""
+    swap = logs[:, second] > logs[:, first]
     i, j = np.where(swap, second, first), np.where(swap, first, second)
-    cosine = np.einsum("pn,pn->p", units[i], units[j])
+    at = np.broadcast_to(np.arange(len(logs))[:, None], i.shape)
+    cosine = np.einsum("mpn,mpn->mp", units[at, i], units[at, j])
     largest = float(np.max(np.abs(cosine), initial=0.0))
     met = np.abs(cosine) > tolerance
     if not met.any():
         return largest
-    i, j, cosine = i[met], j[met], cosine[met]
+    upper_at, lower_at, cosine = (at[met], i[met]), (at[met], j[met]), cosine[met]
     # ratio is q² of the module's formula, gap 1 − q², tau τ. Only differences of logarithms enter,
     # and q² ≤ 1, so the lengths themselves may lie outside the range of floats.
-    ratio = np.exp(2.0 * (logs[j] - logs[i]))
+    ratio = np.exp(2.0 * (logs[lower_at] - logs[upper_at]))
     gap = 1.0 - ratio
     tau = 2.0 * cosine / (gap + np.hypot(gap, 2.0 * np.sqrt(ratio) * cosine))
     # At equal lengths the angle is 45°, and τ = ±1 follows from the formula without 0/0.
-    upper = units[i] + (tau * ratio)[:, None] * units[j]
-    lower = units[j] - tau[:, None] * units[i]
+    upper = units[upper_at] + (tau * ratio)[:, None] * units[lower_at]
+    lower = units[lower_at] - tau[:, None] * units[upper_at]
     # c = 1/√(1 + τ²q²): its logarithm joins that of the lengths.
     shrink = -0.5 * np.log1p(ratio * np.square(tau))
-    for rows, index in ((upper, i), (lower, j)):
+    for rows, index in ((upper, upper_at), (lower, lower_at)):
         length = np.linalg.norm(rows, axis=1)
         logs[index] += np.log(length) + shrink
         units[index] = rows / length[:, None]

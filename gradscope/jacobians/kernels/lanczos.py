@@ -1,12 +1,12 @@
 """σ_max of many matrices R (r,S) at once, r ≤ S: the number behind every lag profile.
 
 σ_max(R)² is the largest eigenvalue of the symmetric M = R Rᵀ (r,r). A few rows: M is squared while
-that makes one eigenvalue stand out. What is left, and many rows: the bare three-term Lanczos
-iteration, which multiplies by M (or, where R is not thin, by Rᵀ and R) and keeps no basis. Without
-reorthogonalisation copies of eigenvalues appear, never wrong ones, and the largest is as accurate
-as with it (Paige 1980). It starts from R g, g random, each row weighted by its energy, which saves
-a step where the rows are graded: there a direction that has just overtaken the leading one of the
-last lag is not hidden.
+that makes one eigenvalue stand out; what is left goes to LAPACK. Many rows: the bare three-term
+Lanczos iteration, which multiplies by M (or, where R is not thin, by Rᵀ and R) and keeps no basis.
+Without reorthogonalisation copies of eigenvalues appear, never wrong ones, and the largest is as
+accurate as with it (Paige 1980). It starts from R g, g random, each row weighted by its energy,
+which saves a step where the rows are graded: there a direction that has just overtaken the leading
+one of the last lag is not hidden.
 
 Its error is estimated as it runs. A Ritz value θ of residual ρ is within ρ of *an* eigenvalue, and
 one just above it may be hidden: it is at most ρ/q above θ, q the part that the start has in its
@@ -185,7 +185,8 @@ class _Krylov:
         self._trace = energies.sum(axis=1)
         self._shrink = 1.0 / np.where(self._trace > 0.0, self._trace, 1.0)[:, None]
         start = self._rng.standard_normal(factors[-1].shape[1]) @ factors[-1]
-        start *= energies * self._shrink
+        largest = np.abs(start).max(axis=1, keepdims=True)  # Its square may be no float.
+        start *= energies * self._shrink / np.where(largest > 0.0, largest, 1.0)
         start[~start.any(axis=1)] = 1.0
         self._vector = start / np.linalg.norm(start, axis=1, keepdims=True)
         self._before, self._length = np.zeros_like(start), np.zeros(len(first))

@@ -104,7 +104,7 @@ def test_after_a_breakdown_another_start_finds_what_the_first_one_lacks(
     assert_allclose(found.sigma, 3.0, rtol=1e-12)
 
 
-@pytest.mark.parametrize("rows", [FEW_ROWS, MANY_ROWS])
+@pytest.mark.parametrize("rows", [FEW_ROWS, FEW_ROWS + 8, MANY_ROWS])
 @pytest.mark.parametrize("scale", [2.0**-200, 2.0**440])
 def test_matrices_far_from_one_are_no_overflow(rows: int, scale: float) -> None:
     stack = np.random.default_rng(5).standard_normal((BATCH, rows, MANY_ROWS))
