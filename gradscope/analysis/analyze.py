@@ -74,8 +74,7 @@ def analyze(
     details = replace(details, depth=prepared.depth) if prepared.depth else details
     growth = stages[0].growth
     known = growth.rate if growth.burn_in and resolved.load is None else None
-    measure = measured_rate(prepared, known)
-    advice = (stage.verdict, stages[0].causes, resolved.as_dict(), measure)
+    advice = (stage.verdict, stages[0].causes, resolved.as_dict(), measured_rate(prepared, known))
     advised = remedies(*advice, clipping_value(history)) if advise else ()
     made = (network, trajectory, examined, advised, details, prepared.layers, explained)
     found = Analysis(resolved, prepared.batch.task_info, tuple(stages), history, *made)
@@ -84,8 +83,8 @@ def analyze(
 
 def measured_rate(prepared: Prepared, known: float | None = None) -> Measure:
     """Return what measures the growth rate of a network, before training, under other settings: it
-    is drawn anew and goes through the same sequences. Of one from a file W alone is scaled. Where
-    it is ``known`` as it stands, that is not measured again.
+    is drawn anew and goes through the same sequences. Of one from a file W alone is scaled. What is
+    ``known`` of it unchanged is not measured again.
     """
     asked, examined = prepared.resolved, prepared.batch
 
