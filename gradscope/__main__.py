@@ -24,8 +24,10 @@ def main() -> None:
     try:
         from gradscope.cli.app import run
         from gradscope.cli.output import keep_stderr_for_notes
+        from gradscope.machine import keep_freed_memory
 
         keep_stderr_for_notes()
+        keep_freed_memory()
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED

@@ -35,16 +35,13 @@ from gradscope.cli.options import (
 from gradscope.cli.output import Place, choose_format, note
 from gradscope.data.columns import quoted
 from gradscope.errors import SettingError
-from gradscope.machine import THREAD_VARIABLES, keep_freed_memory
+from gradscope.machine import THREAD_VARIABLES
 from gradscope.names import ColumnWidth, Theme
 from gradscope.report.figures.panels import View
 
 
-def prepare_process(threads: int | None) -> None:
-    """Set the number of BLAS threads (None keeps what the environment has, else 1), and how memory
-    is kept.
-    """
-    keep_freed_memory()
+def set_blas_threads(threads: int | None) -> None:
+    """Set the number of BLAS threads; None keeps what the environment has, else 1."""
     for name in THREAD_VARIABLES:
         if threads is not None:
             os.environ[name] = str(threads)
@@ -115,7 +112,7 @@ def _shared(
     debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
 ) -> tuple[Path | None, Place]:
     """Set the threads; return the config file and the place of the result."""
-    prepare_process(threads)
+    set_blas_threads(threads)
     return config, Place(choose_format(format, json, output), output, color, force)
 
 

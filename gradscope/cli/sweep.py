@@ -13,8 +13,8 @@ import typer
 from gradscope.cli.analyze import EXIT_INTERRUPTED
 from gradscope.cli.command import (
     Call,
-    prepare_process,
     read_toml,
+    set_blas_threads,
     settings_in,
     takes_settings,
     weights_of,
@@ -79,7 +79,7 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     again computes what is missing.
     """
     call = replace(call, given=call.given | weights_of(file))
-    prepare_process(threads or 1)
+    set_blas_threads(threads or 1)
     call.place.prepare()
     from gradscope.report.documents import sweep as documents
     from gradscope.report.terminal import sweep as pages
