@@ -274,6 +274,6 @@ def _summarise_slopes(trajectory: Trajectory, batch: Batch) -> SlopeSummary:
     p05, median, p95 = quantiles(flat, (0.05, 0.5, 0.95))
     ceiling = trajectory.activation.slope_ceiling
     parts = np.clip(flat / ceiling, 0.0, 1.0)
-    counts = np.stack([np.histogram(row, SLOPE_EDGES)[0] for row in parts])
+    counts = np.stack([np.histogram(row, SLOPE_EDGES.size - 1, (0.0, 1.0))[0] for row in parts])
     present = np.count_nonzero(~np.isnan(flat), axis=1)[:, np.newaxis]
     return SlopeSummary(p05, median, p95, ceiling, counts / present)

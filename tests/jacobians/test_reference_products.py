@@ -44,7 +44,9 @@ def test_a_wrong_lag_is_found_and_its_deviation_is_told(shift: float) -> None:
     check = verify_lag_norms(chain, replace(profile, log_norms=wrong))
 
     expected = np.inf if abs(shift) > 700.0 else abs(np.expm1(shift))
-    assert check.worst == check.deviations[-1, 1] == pytest.approx(expected, rel=1e-3)
+    assert check.deviations[-1, 1] == pytest.approx(expected, rel=1e-3)
+    # QR sweeps, which measure this lag too, round otherwise.
+    assert check.worst == pytest.approx(check.deviations[-1, 1], rel=1e-6)
 
 
 def test_a_product_that_is_exactly_zero_is_confirmed_as_such_and_a_number_for_it_is_not() -> None:

@@ -23,12 +23,10 @@ import numpy as np
 from gradscope.arrays import BoolArray, FloatArray, IntArray
 from gradscope.jacobians.kernels.tridiagonal import leading_of_tridiagonal
 
-# Up to so many rows M is formed, and squared first: about so many times (measured).
-FEW_ROWS = 32
-SQUARINGS_TIMES_ROWS = 96
-# With less than this Σμ² (half: the largest eigenvalue is at least half of the trace), squaring
-# once more settles little.
-HOPEFUL_AT_FIRST, HOPEFUL = 0.12, 0.4
+# Up to so many rows M is formed, and squared first; so many squarings cost what LAPACK does.
+FEW_ROWS, MAX_SQUARINGS = 32, 8
+# With less than this Σμ² (1/r where all are equal) too many squarings would be needed.
+HOPEFUL = 0.06
 # Its error is about its bound, and falls fast: more digits than asked for cost little.
 SHARE_OF_SQUARING = 0.3
 # Up to this part of S rows, M is formed: its products read less memory than those of R.
@@ -105,7 +103,7 @@ def _by_squaring(squares: FloatArray, accuracy: float) -> tuple[FloatArray, Floa
     """
     value, error = np.zeros(len(squares)), np.zeros(len(squares))
     left, power, log_scale = np.arange(len(squares)), squares, np.zeros(len(squares))
-    for count in range(SQUARINGS_TIMES_ROWS // squares.shape[1] + 1):
+    for count in range(MAX_SQUARINGS + 1):
         # Σμ_i² is also the trace of the next square.
         purity = np.einsum("nrs,nrs->n", power, power)
         alive = purity > 0.0
@@ -121,9 +119,8 @@ def _by_squaring(squares: FloatArray, accuracy: float) -> tuple[FloatArray, Floa
             above = np.sqrt(np.maximum(purity * size - 1.0, 0.0) * (size - 1.0))
             even = 0.5 * above <= accuracy
             value[even], error[even] = 1.0 / size, 0.5 * above[even]
-        more = error[left] > accuracy
-        more &= purity > (HOPEFUL if count else HOPEFUL_AT_FIRST)
-        if not more.any():
+        more = (error[left] > accuracy) & (purity > HOPEFUL)
+        if count == MAX_SQUARINGS or not more.any():
             break
         if 2 * np.count_nonzero(more) <= left.size:
             left, power, log_scale = left[more], power[more], log_scale[more]

@@ -13,6 +13,8 @@ from gradscope.arrays import FloatArray
 FEW_MATRICES = 32
 # Iterations at the most, and how closely, relative, they have to enclose a value.
 MAX_ITERATIONS, ENCLOSED = 12, 1e-13
+# What x is kept above a value by, relative: more than rounding, which may make pivots negative.
+ABOVE = 2e-14
 
 
 def leading_of_tridiagonal(
@@ -36,13 +38,13 @@ def leading_of_tridiagonal(
             open_ = ~(np.abs(upper - quotient) <= ENCLOSED * upper)
             if not open_.any():
                 return quotient, last
-            upper = np.where(open_, upper - step, upper)
+            upper = np.where(open_, upper - step + ABOVE * upper, upper)
     size, at = len(diagonal), np.arange(len(diagonal))
     tridiagonal = np.zeros((np.count_nonzero(open_), size, size))
     tridiagonal[:, at, at] = diagonal[:, open_].T
     tridiagonal[:, at[1:], at[:-1]] = coupling[:, open_].T
     upper[open_] = np.maximum(np.linalg.eigvalsh(tridiagonal)[:, -1], 0.0)
-    return upper, _from_last_row(upper, diagonal, squares)[1]
+    return upper, _from_last_row((1.0 + ABOVE) * upper, diagonal, squares)[1]
 
 
 @np.errstate(over="ignore", invalid="ignore")
