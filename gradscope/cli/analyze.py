@@ -120,7 +120,7 @@ def finish(
     if html is not None:
         from gradscope.explain.glossary import DEFINITIONS
 
-        write_page(place, html, "analysis_html", analysis, DEFINITIONS, command, progress)
+        write_page(place, html, "html.analysis_html", analysis, DEFINITIONS, command, progress)
     exit_with_status(analysis, fail_on)
 
 

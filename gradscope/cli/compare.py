@@ -137,7 +137,7 @@ def run_comparison(
         pages = comparison_page, comparison_document, comparison_rows
         show(place, (comparison,), *pages, lambda of: map(analysis_document, of.analyses))
         write_figures(place, figures, partial(comparison_picture, comparison))
-        write_page(place, html, "comparison_html", comparison)
+        write_page(place, html, "html_of_networks.comparison_html", comparison)
     if comparison.interrupted:
         note(f"interrupted after {len(comparison.analyses)} of {total} networks")
         raise typer.Exit(EXIT_INTERRUPTED)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -120,11 +121,11 @@ def write_result(output: Path | None, content: bytes, *, force: bool) -> None:
 
 
 def write_page(place: Place, path: Path | None, name: str, *of: Any) -> None:
-    """Write an HTML page, by the name of what makes it in ``report.html``, where asked for."""
+    """Write an HTML page, by the name in ``report`` of what makes it, where asked for."""
     if path is not None:
-        from gradscope.report import html
-
-        write_file(path, getattr(html, name)(*of).encode(), force=place.force)
+        module, _, make = name.partition(".")
+        page = getattr(import_module(f"gradscope.report.{module}"), make)(*of)
+        write_file(path, page.encode(), force=place.force)
 
 
 def write_file(path: Path, content: bytes, *, force: bool) -> None:

@@ -53,7 +53,7 @@ def report(  # noqa: PLR0913 (each is a flag)
     """Summarize a sweep in a table, and draw its phase diagram or quantiles over seeds."""
     place.prepare(html, figures=png)
     from gradscope.report.documents.sweep import group_rows, store_document
-    from gradscope.report.html import store_html
+    from gradscope.report.html_of_networks import store_html
     from gradscope.report.terminal.sweep import store_page
     from gradscope.sweep.query import read_rows
     from gradscope.sweep.summary import summarize

@@ -86,7 +86,7 @@ def trial(  # noqa: PLR0913 (each is a flag)
     page = partial(trial_page, explain=explain)
     show(call.place, (found,), page, trial_document, trial_rows)
     write_figures(call.place, png, partial(trial_picture, found))
-    write_page(call.place, html, "trial_html", found)
+    write_page(call.place, html, "html_of_networks.trial_html", found)
     if found.progress.interrupted:
         same = f" with --budget {plan.settings.updates}" if minutes is not None else ""
         note(f"interrupted; what ended is kept, and the same command{same} computes the rest")

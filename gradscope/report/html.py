@@ -12,33 +12,21 @@ from string import Template
 from types import MappingProxyType
 from typing import Any
 
-from gradscope.analysis.results import Analysis, Comparison
+from gradscope.analysis.results import Analysis
 from gradscope.analysis.settings import CODE
-from gradscope.remedy.trial import Trial
-from gradscope.report.documents.page import (
-    analysis_numbers,
-    comparison_numbers,
-    store_numbers,
-    table,
-)
-from gradscope.report.documents.remedy import trial_made_by, trial_rows, winner_command
-from gradscope.report.documents.rows import Rows, comparison_made_by, median_rows
-from gradscope.report.documents.sweep import group_rows
-from gradscope.report.figures import sweep_axes
+from gradscope.report.documents.page import analysis_numbers
+from gradscope.report.documents.rows import Rows
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.provenance.records import provenance_text, settings_to_toml
 from gradscope.report.screen import Screen, printable
 from gradscope.report.terminal import analysis as terminal
-from gradscope.report.terminal import remedy as trial_words
 from gradscope.report.terminal.plot import profile_plot
 from gradscope.report.words import headline as words
 from gradscope.report.words.captions import lyapunov_sentence, verification_sentences
 from gradscope.report.words.numbers import number
 from gradscope.report.words.reasons import why
 from gradscope.report.words.remedies import advice
-from gradscope.sweep.query import Rows as StoreRows
-from gradscope.sweep.summary import Summary, grid_of_values, shared_settings
 
 FIRST = ("profile", "causes", "matrix", "values")
 """Figures that stand before the sentences."""
@@ -50,12 +38,6 @@ WORDS = {
         "Of one sequence; dark: 1, white: a millionth or less, orange: above 1.",
     ),
     "progress": ("Reach by update", "The memory horizon in training."),
-    "trial": ("By change", "Held-out error in parts of the baseline's, each seed a dot."),
-    "reach": (
-        "How far each reaches",
-        "A bar to the median horizon, a dot per seed, a line: needed.",
-    ),
-    "profiles": ("How much arrives, by lag", "Of the one pointed at above: its median."),
 }
 """Title of each figure that is no panel, and how to read it."""
 
@@ -97,10 +79,10 @@ def analysis_html(
     of_page = [name for name in ("values", "progress") if name in numbers["tables"]]
     if any(numbers["matrices"]):
         of_page.append("matrix")
-    figures = {name: _figure(name, *WORDS[name]) for name in of_page}
+    figures = {name: figure(name, *WORDS[name]) for name in of_page}
     for name, panel in PANELS.items():
         if panel.shown(analysis):
-            figures[name] = _figure(name, panel.title(analysis), panel.reading(analysis))
+            figures[name] = figure(name, panel.title(analysis), panel.reading(analysis))
     typed = settings.with_changes({"spectrum": False}) if command == "spectrum" else settings
     made_in_python = settings.cell is None and not CODE.fullmatch(settings.weights or "")
     again = (
@@ -115,7 +97,7 @@ def analysis_html(
     plot = "\n".join(each.plain for each in profile_plot(analysis, PLAIN, PLAIN.width))
     still = f'<pre class="still">{escape(plot)}</pre>'
     first = [figures.pop(name) for name in FIRST if name in figures]
-    layers = _table(terminal.LAYER_TITLES, terminal.layer_rows(analysis))
+    layers = html_table(terminal.LAYER_TITLES, terminal.layer_rows(analysis))
     sections = {
         "whether": ("How much arrives, and why", [still, *first]),
         "why": ("Why", bullet_list([*ended, *why(analysis)])),
@@ -132,53 +114,6 @@ def analysis_html(
         answer, mark = f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}", ""
     heads = answer, words.describe(settings, analysis), settings.as_dict(), {"command": command}
     return whole_page(*heads, sections, numbers, terms, mark)
-
-
-def trial_html(trial: Trial) -> str:
-    """Return what came of a trial as HTML."""
-    command = winner_command(trial)
-    sections = {
-        "whether": ("Errors", [_figure("trial", *WORDS["trial"])]),
-        "ranking": ("Ranking", _table(trial_words.TITLES, trial_words.trial_table(trial))),
-        "left": ("Not tried", bullet_list(trial_words.not_tried(trial))),
-        "use": ("Use it", bullet_list([""], [command]) if command else ""),
-        "decision": ("How it was decided", bullet_list(trial_words.decision(trial))),
-    }
-    numbers = {"tables": {"trial": table(*trial_rows(trial))}}
-    heads = trial_words.trial_answer(trial), trial_words.trial_about(trial)
-    settings = trial.plan.settings.as_dict()
-    return whole_page(*heads, settings, trial_made_by(trial), sections, numbers)
-
-
-def comparison_html(comparison: Comparison) -> str:
-    """Return how far each network of a comparison reaches, and the profile pointed at, as HTML."""
-    sections = {
-        "whether": ("Reach", [_figure(name, *WORDS[name]) for name in ("reach", "profiles")]),
-        "numbers": ("In numbers", _table(*median_rows(comparison))),
-    }
-    heads = words.comparison_headline(comparison), words.seeds_of(comparison)
-    settings, made_by = comparison.analyses[0].settings.as_dict(), comparison_made_by(comparison)
-    return whole_page(*heads, settings, made_by, sections, comparison_numbers(comparison))
-
-
-def store_html(rows: StoreRows, summary: Summary, made_by: Mapping[str, Any]) -> str:
-    """Return a phase diagram of the rate for each network of a store, and the profile of the cell
-    pointed at, as HTML; SettingError where there are no two swept settings.
-    """
-    x, y = (each and each.replace("-", "_") for each in (made_by["x"], made_by["y"]))
-    grid = grid_of_values(rows, x, y, "rate_nats_per_step")
-    reading = "Growth, median: blue −0.5 nats per step or less, white 0, orange 0.5 or more."
-    panels = [_figure("phase", each, reading, of=each) for each in grid.panels]
-    panels.append(_figure("profiles", *WORDS["profiles"]))
-    sections = {
-        "whether": ("Where gradients vanish or explode", panels),
-        "numbers": ("In numbers", _table(*group_rows(summary))),
-    }
-    title = sweep_axes.finding(grid.measure, grid.panels, grid.x, grid.y, medians=grid.mixed)
-    settings = shared_settings(rows)
-    about = sweep_axes.subtitle(f"{len(rows.values)} cells", settings)
-    made_by = {**made_by, "kind": "phase"}
-    return whole_page(title, about, settings, made_by, sections, store_numbers(rows, grid))
 
 
 def whole_page(
@@ -233,7 +168,7 @@ def seen(page: str) -> str:
     return "\n".join(map(printable, page.split("\n")))
 
 
-def _table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def html_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return a table whose first column holds the names of the rows; nothing for no row."""
     heads = "".join(f'<th scope="col">{escape(title.replace("_", " "))}</th>' for title in titles)
     lines = "\n".join(
@@ -254,10 +189,10 @@ def _numbers(analysis: Analysis) -> str:
     stages = [words.stage_title(stage.name, analysis.training) for stage in analysis.stages]
     rows = [(title.strip() or "that is", *cells) for title, cells in terminal.stage_rows(analysis)]
     notes = [terminal.measure_sentence(analysis), *verification_sentences(analysis)]
-    return _table(["quantity", *stages], rows) + bullet_list(notes)
+    return html_table(["quantity", *stages], rows) + bullet_list(notes)
 
 
-def _figure(name: str, title: str, reading: str, of: str = "") -> str:
+def figure(name: str, title: str, reading: str, of: str = "") -> str:
     """Return a place for the script to draw in, under its title, and how to read it."""
     return (
         f'<figure>\n<h3 id="{of or name}">{escape(title)}</h3>\n<div class="chart" role="img" '

@@ -25,7 +25,8 @@ from gradscope.diagnosis.growth import terms_of
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.names import ExecutorName
 from gradscope.report.figures.panels import PANELS
-from gradscope.report.html import analysis_html, comparison_html, store_html
+from gradscope.report.html import analysis_html
+from gradscope.report.html_of_networks import comparison_html, store_html
 from gradscope.report.provenance.records import read_provenance
 from gradscope.report.words.headline import answer, look
 from gradscope.sweep.executors import Workers

@@ -6,28 +6,24 @@ they fit, else float64), NaN where there is none; words are places in a list of 
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from gradscope.analysis.details import SPECTRUM_LAGS, first_sequences
-from gradscope.analysis.results import Analysis, Comparison, Stage
-from gradscope.arrays import LN_10, FloatArray
+from gradscope.analysis.results import Analysis, Stage
+from gradscope.arrays import LN_10
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.singular_values import singular_values
 from gradscope.model.elman import ElmanParameters
 from gradscope.names import Regime, StateName
-from gradscope.report.documents.rows import Rows, comparison_rows, table_rows, transposed
+from gradscope.report.documents.rows import Rows, table_rows
 from gradscope.report.figures.panels import PANELS
-from gradscope.report.words.cells import CAUSE_LABELS, short_name
+from gradscope.report.words.cells import CAUSE_LABELS
 from gradscope.report.words.headline import stage_title
-from gradscope.report.words.numbers import number, steps
-from gradscope.sweep.cell import curve_from_blob
-from gradscope.sweep.query import Rows as StoreRows
-from gradscope.sweep.summary import GridOfValues, done_by_network
+from gradscope.report.words.numbers import steps
 
 MAX_UNITS, MAX_ENTRIES = 256, 2**14
 """Units of a network whose W a page holds, and slopes of each stage: the last steps of those."""
@@ -42,9 +38,6 @@ THINNED = (
     *("parameters", "gradient", "slopes", "saturation", "training"),
     *("shares", "memory", "sensitivity"),
 )
-
-PROFILE_POINTS = 32
-"""Of a page of many networks: lags of each profile at most."""
 
 
 def packed(values: Sequence[Any]) -> Any:
@@ -143,51 +136,3 @@ def _singular_values(analysis: Analysis) -> dict[str, Rows]:
     values = singular_values(chain, lags).log_values[:, 0] / LN_10
     at = np.indices(values.shape)
     return {"values": table_rows(lag=lags[at[0]], rank=at[1] + 1, log10_singular_value=values)}
-
-
-def comparison_numbers(comparison: Comparison) -> dict[str, Any]:
-    """Return the rows of a comparison for each last stage, and its profile at some lags."""
-    last = tuple(replace(each, stages=each.stages[-1:]) for each in comparison.analyses)
-    columns, rows = comparison_rows(replace(comparison, analyses=last))
-    cells = []
-    for analysis, row in zip(last, rows, strict=True):
-        name, settings = short_name(analysis.settings), analysis.settings
-        title = f"{name}, {steps(settings.steps)}, seed {settings.seed}"
-        cells.append((title, [*row, name], analysis.last.profile.median / LN_10))
-    return _many((*columns, "network"), cells)
-
-
-def store_numbers(rows: StoreRows, grid: GridOfValues) -> dict[str, Any]:
-    """Return the median in each place of a grid, and of the first cell there its profile."""
-    cells: list[tuple[str, list[Any], FloatArray]] = []
-    axes = {
-        name: {
-            "label": axis.name.replace("_", " "),
-            "words": [number(v) if isinstance(v, float) else str(v) for v in axis.values],
-        }
-        for name, axis in (("x", grid.x), ("y", grid.y))
-    }
-    curves, across, up = map(rows.column, ("log10_norm_median", grid.x.name, grid.y.name))
-    for network, places in done_by_network(rows, {grid.x.name, grid.y.name}):
-        first = {(grid.x.place(across[at]), grid.y.place(up[at])): at for at in reversed(places)}
-        for place, at in first.items():
-            named = zip(axes.values(), place, strict=True)
-            title = ", ".join([network, *(f"{of['label']} {of['words'][k]}" for of, k in named)])
-            row = [network, *place, len(cells), float(grid.panels[network][place[::-1]])]
-            cells.append((title, row, curve_from_blob(curves[at])))
-    return {"axes": axes, **_many(("network", "x", "y", "cell", grid.measure), cells)}
-
-
-def _many(
-    columns: Sequence[str], cells: Sequence[tuple[str, list[Any], FloatArray]]
-) -> dict[str, Any]:
-    """Return networks, each with its title, its row, and its profile at some lags."""
-    profiles = []
-    for cell, (_, _, log10) in enumerate(cells):
-        at = np.unique(np.linspace(0, log10.size - 1, PROFILE_POINTS).round().astype(int))
-        profiles += [[cell, *row] for row in transposed((at + 1, log10[at]))]
-    tables = {
-        "cells": table(columns, [row for _, row, _ in cells]),
-        "profiles": table(("cell", "lag", "log10_median"), profiles),
-    }
-    return {"cells": [title for title, _, _ in cells], "tables": tables}
