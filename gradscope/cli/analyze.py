@@ -32,7 +32,6 @@ from gradscope.cli.output import (
     show,
     write_figures,
     write_file,
-    write_page,
 )
 from gradscope.errors import SettingError
 from gradscope.names import Regime
@@ -119,8 +118,10 @@ def finish(
             write_figures(place, [path], partial(draw, panel=panel))
     if html is not None:
         from gradscope.explain.glossary import DEFINITIONS
+        from gradscope.report.html import analysis_html
 
-        write_page(place, html, "html.analysis_html", analysis, DEFINITIONS, command, progress)
+        page = analysis_html(analysis, DEFINITIONS, command, progress)
+        write_file(html, page.encode(), force=place.force)
     exit_with_status(analysis, fail_on)
 
 

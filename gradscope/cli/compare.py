@@ -13,7 +13,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.cli.analyze import EXIT_CHECK_FAILED, EXIT_INTERRUPTED
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import ANALYSIS, DATA, EXECUTION, MODEL, Figure, Given, Html, option
-from gradscope.cli.output import Place, note, progress_bar, show, write_figures, write_page
+from gradscope.cli.output import Place, note, progress_bar, show, write_figures, write_file
 from gradscope.cli.sweep import WorkerCount
 from gradscope.errors import SettingError
 from gradscope.names import CellName, ExecutorName
@@ -137,7 +137,10 @@ def run_comparison(
         pages = comparison_page, comparison_document, comparison_rows
         show(place, (comparison,), *pages, lambda of: map(analysis_document, of.analyses))
         write_figures(place, figures, partial(comparison_picture, comparison))
-        write_page(place, html, "html_of_networks.comparison_html", comparison)
+        if html is not None:
+            from gradscope.report.html_of_networks import comparison_html
+
+            write_file(html, comparison_html(comparison).encode(), force=place.force)
     if comparison.interrupted:
         note(f"interrupted after {len(comparison.analyses)} of {total} networks")
         raise typer.Exit(EXIT_INTERRUPTED)

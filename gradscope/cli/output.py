@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -118,14 +117,6 @@ def write_result(output: Path | None, content: bytes, *, force: bool) -> None:
         write_stdout(content.decode())
     else:
         write_file(output, content, force=force)
-
-
-def write_page(place: Place, path: Path | None, name: str, *of: Any) -> None:
-    """Write an HTML page, by the name in ``report`` of what makes it, where asked for."""
-    if path is not None:
-        module, _, make = name.partition(".")
-        page = getattr(import_module(f"gradscope.report.{module}"), make)(*of)
-        write_file(path, page.encode(), force=place.force)
 
 
 def write_file(path: Path, content: bytes, *, force: bool) -> None:

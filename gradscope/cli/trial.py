@@ -23,7 +23,7 @@ from gradscope.cli.options import (
     WeightsFile,
     option,
 )
-from gradscope.cli.output import note, progress_bar, show, write_figures, write_page
+from gradscope.cli.output import note, progress_bar, show, write_figures, write_file
 from gradscope.cli.sweep import Scheduler, WorkerCount, sweep_bar
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
@@ -86,7 +86,10 @@ def trial(  # noqa: PLR0913 (each is a flag)
     page = partial(trial_page, explain=explain)
     show(call.place, (found,), page, trial_document, trial_rows)
     write_figures(call.place, png, partial(trial_picture, found))
-    write_page(call.place, html, "html_of_networks.trial_html", found)
+    if html is not None:
+        from gradscope.report.html_of_networks import trial_html
+
+        write_file(html, trial_html(found).encode(), force=call.place.force)
     if found.progress.interrupted:
         same = f" with --budget {plan.settings.updates}" if minutes is not None else ""
         note(f"interrupted; what ended is kept, and the same command{same} computes the rest")
