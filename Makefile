@@ -10,10 +10,11 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 # What only tests against other frameworks need, in an environment apart. Where the index has PyTorch
 # only with CUDA, name a build without: make test-frameworks TORCH='torch==2.13.0+cpu'.
 FRAMEWORKS_VENV := .venv-frameworks
+INTEGRATIONS_VENV := .venv-integrations
 TORCH ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-frameworks fuzz lint types docs docs-check bench advice samples wheel check clean
+.PHONY: help demo test test-all test-frameworks test-integrations fuzz lint types docs docs-check bench advice samples wheel check clean
 
 help:  ## Say what there is.
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|' 2>/dev/null \
@@ -45,6 +46,16 @@ $(FRAMEWORKS_VENV)/.ready: pyproject.toml
 	@test -x $(FRAMEWORKS_VENV)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS_VENV)
 	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet '$(TORCH)'
 	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --editable '.[dev,torch,keras,jax,cells,transformers]'
+	@touch $@
+
+test-integrations: $(INTEGRATIONS_VENV)/.ready  ## Run the callbacks and loggers for real, in an environment of their own.
+	$(ONE_THREAD) GRADSCOPE_REQUIRE="torch lightning transformers accelerate optuna tensorboard wandb mlflow" \
+	  $(INTEGRATIONS_VENV)/bin/python -m pytest -n 2 -m 'not benchmark' tests/integrations tests/torch/test_watch_instrument.py
+
+$(INTEGRATIONS_VENV)/.ready: pyproject.toml
+	@test -x $(INTEGRATIONS_VENV)/bin/python || $(PYTHON) -m venv $(INTEGRATIONS_VENV)
+	$(INTEGRATIONS_VENV)/bin/python -m pip install --quiet '$(TORCH)'
+	$(INTEGRATIONS_VENV)/bin/python -m pip install --quiet --editable '.[dev,integrations]'
 	@touch $@
 
 # Mutants of each kind of file, and the seed; `make fuzz N=1 KINDS=png:36` makes one again.
@@ -81,4 +92,4 @@ wheel: $(READY)  ## Build the wheel into dist/.
 check: lint types docs-check test  ## The one gate: style, types, documents, tests.
 
 clean:  ## Remove what was built, the environment too.
-	rm -rf $(VENV) $(FRAMEWORKS_VENV) build dist demo bench.json .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FRAMEWORKS_VENV) $(INTEGRATIONS_VENV) build dist demo bench.json .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -35,6 +35,7 @@ LAYERS = (
     ("explain",),
     ("watch",),
     ("jax", "torch"),
+    ("integrations",),
     ("cli",),
     ("__init__", "__main__"),
 )
@@ -60,6 +61,11 @@ def reads_weight_files(path: PurePosixPath) -> bool:
     return path.parent == PurePosixPath(PACKAGE, "weights", "files")
 
 
+def integrates(path: PurePosixPath) -> bool:
+    """Whether a file fits gradscope into somebody else's loop."""
+    return top_package(path) == "integrations"
+
+
 THIRD_PARTIES: Mapping[str, Callable[[PurePosixPath], bool]] = {
     "numpy": lambda _: True,
     "rich": lambda path: top_package(path) in {"report", "watch", "cli"},
@@ -74,6 +80,7 @@ THIRD_PARTIES: Mapping[str, Callable[[PurePosixPath], bool]] = {
     "dask": lambda path: path == PurePosixPath(PACKAGE, "sweep", "executors.py"),
     "distributed": lambda path: path == PurePosixPath(PACKAGE, "sweep", "executors.py"),
     "torch": lambda path: top_package(path) in {"torch", "frameworks"},
+    **dict.fromkeys(("lightning", "optuna", "pytest", "transformers"), integrates),
     "keras": compares_with_keras,
     "jax": lambda path: top_package(path) == "jax" or compares_with_keras(path),
     "tensorflow": compares_with_keras,

@@ -115,6 +115,14 @@ def cluster() -> Answer:
     return topic("cluster")
 
 
+@_topic
+def integrations() -> Answer:
+    """Watch a training: PyTorch, loggers, Lightning, Hugging Face, Optuna, pytest."""
+    from gradscope.explain.glossary import topic
+
+    return topic("integrations")
+
+
 @_lesson
 def backprop(x: Leaf = 4.0, y: Leaf = 1.0, z: Leaf = 3.0, learning_rate: Rate = 0.1) -> Answer:
     """Walk through the graph f = (x − y) z: forward, backward, one step downhill."""

@@ -90,6 +90,7 @@ LESSONS = {
 TOPICS = {
     "store": "the tables and columns of a sweep's store, and how to query them",
     "cluster": "loops, xargs, GNU parallel, SLURM and dask; shards and merge",
+    "integrations": "in your training loop: loggers, Lightning, Optuna, pytest",
 }
 TEXT_WIDTH = 76
 """Columns of a list of names, whatever the terminal."""

@@ -26,23 +26,23 @@ def notebook_page(result: NotebookResult) -> str:
     match result:
         case Analysis():
             drawn = analysis_picture(result, ".png")
-            lists = _points("Why", why(result)), _points("What to do", *advice(result))
+            lists = points("Why", why(result)), points("What to do", *advice(result))
             about = words.describe(result.settings, result)
-            return _framed(
+            return framed(
                 words.answer(result), about, drawn, *lists, alt=_levels(result.last.profile)
             )
         case Comparison(analyses=()):
-            return _framed("Nothing was compared: interrupted")
+            return framed("Nothing was compared: interrupted")
         case Comparison():
             drawn = comparison_picture(result, ".png")
             alt = "For each network a bar to its reach, beside what is needed"
-            return _framed(words.comparison_headline(result), png=drawn, alt=alt)
+            return framed(words.comparison_headline(result), png=drawn, alt=alt)
         case Diagnosis(verdict=verdict, thresholds=thresholds):
             drawn = profile_picture(result.norms, thresholds.vanishing, result.log_bound)
-            reasons = _points("Why", list(map(reason_sentence, verdict.reasons)))
+            reasons = points("Why", list(map(reason_sentence, verdict.reasons)))
             said = words.headline(verdict, thresholds.vanishing)
             alt = _levels(result.norms)
-            return _framed(said, words.cause_sentence(result.causes), drawn, reasons, alt=alt)
+            return framed(said, words.cause_sentence(result.causes), drawn, reasons, alt=alt)
         case LagNorms(lags=lags, log_norms=log_norms):
             ends = float(log_norms[-1].min()), float(log_norms[-1].max())
             reach = " to ".join(dict.fromkeys(power_of_ten(each / LN_10) for each in ends))
@@ -50,7 +50,7 @@ def notebook_page(result: NotebookResult) -> str:
             error = f"relative error {result.certificate.max():.0e}"
             about = f"{log_norms.shape[1]} sequences; {error}"
             said = f"σ_max is {reach} after {steps(int(lags[-1]))}"
-            return _framed(said, about, drawn, alt=_levels(result))
+            return framed(said, about, drawn, alt=_levels(result))
     raise TypeError(f"a {type(result).__name__} has no page")
 
 
@@ -62,7 +62,7 @@ def _levels(norms: LagNorms | Profile) -> str:
     return f"Median σ_max of the gradient that arrives: {said}"
 
 
-def _framed(answer: str, about: str = "", png: bytes = b"", *lists: str, alt: str = "") -> str:
+def framed(answer: str, about: str = "", png: bytes = b"", *lists: str, alt: str = "") -> str:
     """Return a page: the answer, what it is about, the picture, lists of sentences."""
     said = escape(answer)
     parts = [f"<p><strong>{said}.</strong></p>", f"<p>{escape(about)}</p>" if about else ""]
@@ -74,5 +74,6 @@ def _framed(answer: str, about: str = "", png: bytes = b"", *lists: str, alt: st
     return seen(f'<div class="gradscope">{"".join([*parts, *lists])}</div>')
 
 
-def _points(title: str, sentences: Sequence[str], commands: Sequence[str | None] = ()) -> str:
+def points(title: str, sentences: Sequence[str], commands: Sequence[str | None] = ()) -> str:
+    """Return sentences as a list under a title, each with its command; nothing of none."""
     return f"<p>{escape(title)}</p>{bullet_list(sentences, commands)}" if sentences else ""

@@ -78,7 +78,12 @@ def step_sample(now: int, title: str, step: Any, inputs: Any, states: Any, at: i
             return [Snapshot(now, title, count, None, bad, None, 0.0)]
         first = pytree.tree_map(lambda each: each[0], states)
         steps = TorchSteps(step, first, pytree.tree_map(lambda each: each[:sound], inputs))
-        found = diagnose(step_chain(steps, None), overflow_step=bad, thresholds=thresholds)
+        found = diagnose(
+            step_chain(steps, None),
+            required_lag=sample.required_lag,
+            overflow_step=bad,
+            thresholds=thresholds,
+        )
         theirs = [each[: sound + 1].numpy(force=True) for each in leaves]
         gaps = [np.abs(a - b).max() for a, b in zip(steps.leaves, theirs, strict=True)]
         apart = max(gaps) / (max(np.abs(each).max() for each in theirs) or 1.0)
@@ -111,7 +116,8 @@ def measure_projected(
             states.append(step(states[-1], x))
         last = tuple(torch.stack(each[-lags - 1 :]) for each in zip(*states, strict=True))
         part = step_sample(sample.step, title, step, inputs[-lags:], last, 1)
-        found += take_snapshots(replace(part, outputs=()), lags, thresholds)
+        part = replace(part, outputs=(), required_lag=sample.required_lag)
+        found += take_snapshots(part, lags, thresholds)
         hidden = torch.stack([h for h, _ in states[1:]])
         outputs.append(hidden.flip(0) if back else hidden)
         if len(outputs) == 1 + module.bidirectional:

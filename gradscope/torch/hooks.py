@@ -12,25 +12,23 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial, wraps
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.compiler import set_stance
 
 from gradscope.diagnosis.thresholds import Thresholds
-from gradscope.report.figures.panels import picture_suffix
-from gradscope.report.files import write_whole
 from gradscope.torch import reading
 from gradscope.torch.cell_sequences import CellSequences
 from gradscope.torch.custom_steps import CustomStep, followed_as, measure_projected, undisturbed
 from gradscope.torch.gradients import EagerHook, GradientNorms, Hook, Scaler, read_norms
 from gradscope.torch.mixers import listened
 from gradscope.torch.reading import CELLS, LAYERS, Call, not_finite, read_bad
+from gradscope.watch.instrument import Instrument, OnSnapshot
 from gradscope.watch.journal import Journal, Refusal, TimeBudget
-from gradscope.watch.page import Log, WatchLog, watch_picture, watch_report
+from gradscope.watch.page import Log, WatchLog
 from gradscope.watch.schedule import Steps
 from gradscope.weights.layers.torch_names import unwrapped
 
@@ -48,6 +46,8 @@ def watch(  # noqa: PLR0913 (each is an option)
     thresholds: Thresholds | None = None,
     scaler: "torch.amp.GradScaler | None" = None,
     cells: Sequence[nn.Module | type] = (),
+    required_lag: int | None = None,
+    on_snapshot: OnSnapshot = None,
 ) -> "Watch":
     """Watch the recurrent layers of a model in training: a context manager whose ``close()``
     removes every hook.
@@ -62,8 +62,13 @@ def watch(  # noqa: PLR0913 (each is an option)
     fraction of the time since the first step that snapshots may take, apart from two tenths of a
     second (None: no limit); between them the hooks cost some tenths of a millisecond per call.
     ``log`` gets first verdicts, changes, values that are not finite and, at the end, the report: a
-    function such as ``print``, a ``logging.Logger``, or a file to append to. ``scaler`` is the
+    function such as ``print``, a ``logging.Logger``, or a file to append to; a logger of numbers
+    (a run of W&B, ``SummaryWriter``, ``mlflow``, ``(MlflowClient(), run_id)``, one of Lightning)
+    gets those of each snapshot; a list is of such. ``scaler`` is the
     ``GradScaler`` of the loss, only needed where the optimizer is stepped without ``scaler.step``.
+    ``required_lag`` is how many steps back the gradient has to reach, which ``max_lag`` is at
+    least. ``on_snapshot`` is called
+    with each snapshot when its training step has ended; what it raises ends the training.
 
     Layers in evaluation mode are ignored, and in training calls without a gradient. The gradient
     norm is over the parameters that the optimizer steps, as the last backward pass left them,
@@ -78,18 +83,24 @@ def watch(  # noqa: PLR0913 (each is an option)
             raise TypeError(f"{value!r} was given where watch needs a {kind}; give one")
     writer = WatchLog(log)
     journal = Journal(TimeBudget(share), writer, every)
-    steps = Steps(journal, every, max_lag, sequences, thresholds or Thresholds())
-    return Watch(module, tuple(cells), steps, writer, scaler)
+    steps = Steps(journal, every, max_lag, sequences, thresholds or Thresholds(), required_lag)
+    return Watch(module, tuple(cells), steps, writer, scaler, on_snapshot)
 
 
-class Watch:
+class Watch(Instrument):
     """A watch over a model, made by ``watch``; ``journal`` holds what it has recorded."""
 
     def __init__(
-        self, module: nn.Module, cells: Sequence[Any], steps: Steps, log: WatchLog, scaler: Scaler
+        self,
+        module: nn.Module,
+        cells: Sequence[Any],
+        steps: Steps,
+        log: WatchLog,
+        scaler: Scaler,
+        on_snapshot: OnSnapshot,
     ) -> None:
-        self.journal, self._model = steps.journal, weakref.ref(module)
-        self._steps, self._log, self._again = steps, log, False
+        super().__init__(steps, log, on_snapshot)
+        self._model, self._again = weakref.ref(module), False
         steps.end_last = self._end_step
         self._lock, self._busy, self._trained = threading.RLock(), False, False
         self._ignored: set[str] = set()
@@ -104,23 +115,8 @@ class Watch:
         self._norms = GradientNorms(steps, scaler, self._guarded, self._read)
         self._handles += self._norms.attach(module)
 
-    def report(self) -> str:
-        """Return what was recorded so far, as text."""
+    def _catch_up(self) -> None:
         self._guarded("the report", self._read)
-        return watch_report(self.journal, log_error=self._log.error)
-
-    def loss(self, value: float | Tensor) -> None:
-        """Keep the loss of this training step, for the picture."""
-        number = float(value.detach() if isinstance(value, Tensor) else value)
-        self.journal.losses.append((self._steps.now, number))
-
-    def picture(self, path: str | Path) -> None:
-        """Draw what was recorded so far, as ``train`` does: the loss over the reach of each layer
-        by step; SettingError unless the file ends in .png, .svg or .pdf.
-        """
-        self._guarded("the report", self._read)
-        suffix = picture_suffix(Path(path))
-        write_whole(Path(path), watch_picture(self.journal, suffix), force=True)
 
     def close(self) -> None:
         """Remove every hook and write the report to the log; a second call does nothing."""
@@ -138,7 +134,10 @@ class Watch:
         self._layers.clear()
         ended = self.journal.budget.clock()
         self.journal.budget.clock = lambda: ended
-        self._log.write(self.report())
+        try:
+            self._tell_snapshots()
+        finally:
+            self._log.write(self.report())
 
     def __enter__(self) -> Self:
         return self
@@ -223,6 +222,7 @@ class Watch:
                 check(name, call)
 
         self._guarded(name, examine)
+        self._tell_snapshots()
 
     def _call_again(self, name: str, call: Call) -> None:
         """Call a compiled module without its graph, so that what is within is seen."""

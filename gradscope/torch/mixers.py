@@ -251,10 +251,10 @@ def _sample(now: int, title: str, mixer: Module, few: list[list[Any]]) -> Sample
     """Return what a mixer's submodules were given and returned, to be measured."""
     outputs = [np.asarray(each) for each in _wide(few[0][-1])]
 
-    def measure(_: Sample, lags: int, thresholds: Thresholds) -> list[Snapshot]:
+    def measure(sample: Sample, lags: int, thresholds: Thresholds) -> list[Snapshot]:
         chain = MIXERS[type(mixer).__name__][0](mixer, few)
-        lags = min(lags, chain.n_steps)
-        found = diagnose(chain, lags, thresholds=thresholds, tolerance=1e-6)
+        lags, lag = min(lags, chain.n_steps), sample.required_lag
+        found = diagnose(chain, lags, required_lag=lag, thresholds=thresholds)
         return [Snapshot(now, title, len(outputs), found, None, None, 0.0)]
 
     return Sample(now, (title,), (), outputs, measure=measure)

@@ -222,6 +222,10 @@ class Journal:
     def gradient(self, step: int, norm: float, title: str) -> None:
         """Keep a step's unclipped gradient norm; ``title`` is of a parameter that is not finite."""
         self._norms.append((step, norm))
+        for place in range(len(self.snapshots) - 1, -1, -1):
+            if self.snapshots[place].step != step:
+                break
+            self.snapshots[place] = replace(self.snapshots[place], gradient_norm=norm)
         if not np.isfinite(norm):
             self.not_finite(NonFinite(step, title, Quantity.GRADIENT, None))
 

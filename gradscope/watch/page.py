@@ -1,9 +1,11 @@
 """The words of a watch: a line for each event, and the report at the end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from io import StringIO
 from logging import Logger
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
@@ -13,14 +15,12 @@ from rich.text import Text
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.errors import OutputError
-from gradscope.learning.history import BEYOND
-from gradscope.report.figures import pages, style
-from gradscope.report.figures.time_panels import draw_course, draw_reach
 from gradscope.report.screen import Screen, printable
 from gradscope.report.terminal.table import bullets, table_of
 from gradscope.report.words.headline import REGIME_WORDS, headline, look, reach
 from gradscope.report.words.numbers import count, level, number, pace, percent
 from gradscope.report.words.reasons import reason_sentence
+from gradscope.watch.advice import advice
 from gradscope.watch.journal import (
     ADVANCE,
     Event,
@@ -30,28 +30,37 @@ from gradscope.watch.journal import (
     NonFinite,
     NotWatched,
     Refusal,
-    columns_of,
 )
+from gradscope.watch.loggers import number_writer
+from gradscope.watch.numbers import numbers
+from gradscope.watch.replay import Snapshot
 
 MAX_NAMED = 2
 """Steps up to which each is named."""
 
-Log = Callable[[str], object] | Logger | str | Path | None
-"""A function of one string, a logger, a file to append to, or nowhere."""
+Log = Any
+"""A function of one string, a logger, a file to append to, what ``number_writer`` knows, a list of
+such, or None."""
 
 
 class WatchLog:
-    """Turns events into lines and sends them on, until the log fails: ``error`` keeps why."""
+    """Turns events into lines and snapshots into numbers and sends them to each log until it fails:
+    ``error`` keeps why the first one did.
+    """
 
     def __init__(self, log: Log) -> None:
-        self._log = Path(log) if isinstance(log, str) else log
+        logs = [each for each in (log if isinstance(log, list) else [log]) if each is not None]
+        writers = [(each, number_writer(each)) for each in logs]
+        self._writers = [writer for _, writer in writers if writer is not None]
+        texts = [each for each, writer in writers if writer is None]
+        self._texts = [Path(each) if isinstance(each, str) else each for each in texts]
         self.error: Exception | None = None
-        if isinstance(self._log, Path):
+        for path in (each for each in self._texts if isinstance(each, Path)):
             try:
-                self._log.open("a").close()
+                path.open("a").close()
             except OSError as error:
                 fault = f"cannot be written: {error.strerror}; choose another place"
-                raise OutputError(f"the log {log} {fault}") from error
+                raise OutputError(f"the log {path} {fault}") from error
 
     def __call__(self, event: Event) -> None:
         """Write an event as one line; all but a layer's first verdict are urgent."""
@@ -64,18 +73,31 @@ class WatchLog:
 
     def write(self, text: str, *, urgent: bool = False) -> None:
         """Write lines; a logger gets urgent ones as warnings."""
-        if self._log is None or self.error is not None:
-            return
+        for log in self._texts:
+            self._guarded(log, partial(_write, log, text, urgent=urgent))
+
+    def write_numbers(self, snapshot: Snapshot) -> None:
+        """Write the numbers of a snapshot."""
+        for writer in self._writers:
+            self._guarded(writer, partial(writer, numbers(snapshot), snapshot.step))
+
+    def _guarded(self, log: Any, write: Callable[[], object]) -> None:
         try:
-            if isinstance(self._log, Logger):
-                (self._log.warning if urgent else self._log.info)("%s", text)
-            elif isinstance(self._log, Path):
-                with self._log.open("a", encoding="utf-8") as file:
-                    file.write(f"{text}\n")
-            else:
-                self._log(text)
+            write()
         except Exception as error:  # noqa: BLE001 (whatever a user's function raises)
-            self.error = error
+            self.error = self.error or error
+            self._texts = [each for each in self._texts if each is not log]
+            self._writers = [each for each in self._writers if each is not log]
+
+
+def _write(log: Any, text: str, *, urgent: bool) -> None:
+    if isinstance(log, Logger):
+        (log.warning if urgent else log.info)("%s", text)
+    elif isinstance(log, Path):
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+    else:
+        log(text)
 
 
 REFUSAL_WORDS = {
@@ -107,40 +129,21 @@ def _sentence(event: Event) -> str:
     return f"{place}: {REGIME_WORDS[event.before]} → {REGIME_WORDS[regime]}"
 
 
-def watch_picture(journal: Journal, suffix: str) -> bytes:
-    """Return the picture of a watch as the bytes of a ``.png``, ``.svg`` or ``.pdf``: the error by
-    training step (the unclipped gradient norm, where no loss was told) over the reach of each
-    layer; its title is the verdict on the layer that reaches least.
-    """
-    reaches: dict[str, list[tuple[int, int]]] = {}
-    seen = [(each, each.diagnosis.verdict) for each in journal.snapshots if each.diagnosis]
-    for each, verdict in seen:
-        reaches.setdefault(each.title, []).append((each.step, verdict.horizon or BEYOND))
-    last = {name: each.verdict for name, each in journal.diagnoses.items()}
-    title = _opening(journal)
-    if last:
-        least = min(last, key=lambda name: last[name].horizon or np.inf)
-        said = headline(last[least], journal.diagnoses[least].thresholds.vanishing)
-        title = f"{least}: {said}" if len(last) > 1 else said
-    figure = pages.new_page(title, _opening(journal) if last else "")
-    axes, told = figure.add_subplot(), bool(journal.losses)
-    steps, values = columns_of(journal.losses) if told else journal.gradient_norms
-    style.dress(axes, "training step", "error" if told else "gradient norm")
-    known = np.isfinite(values)
-    if known.any():
-        draw_course(axes, steps[known], values[known])
-    if seen:
-        far = max(verdict.max_lag for _, verdict in seen)
-        draw_reach(axes, {name: np.array(each) for name, each in reaches.items()}, far)
-    return pages.picture_bytes(figure, suffix, {}, pages.BY_HAND)
-
-
 def watch_report(journal: Journal, *, log_error: Exception | None = None, width: int = 100) -> str:
     """Return the report of a watch as plain text."""
     screen, out = Screen(width), StringIO()
-    parts: list[RenderableType] = [Text(screen.say(_opening(journal)), style="bold"), Text()]
+    parts: list[RenderableType] = [Text(screen.say(opening(journal)), style="bold"), Text()]
     if journal.snapshots:
         parts += [_layers(journal, screen), Text()]
+    for title, sentences in report_sections(journal, log_error).items():
+        parts += bullets(title, sentences, screen)
+    console = Console(file=out, width=width, color_system=None, force_terminal=False, markup=False)
+    console.print(Group(*parts), highlight=False)
+    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
+
+
+def report_sections(journal: Journal, log_error: Exception | None = None) -> dict[str, list[str]]:
+    """Return the sentences of the report by their title, those that there are."""
     budget, failures = journal.budget, [_sentence(failure) for failure in journal.failures]
     share = f"{percent(budget.share)} of the time plus {number(ADVANCE)} s" if budget.share else ""
     limit = f" (limit {number(budget.limit)} s: {share})" if share else ""
@@ -150,8 +153,9 @@ def watch_report(journal: Journal, *, log_error: Exception | None = None, width:
         kind = type(log_error).__name__
         failures.append(f"the log failed and is no longer written ({kind}: {log_error})")
     counts = journal.trouble_count
-    sections: Mapping[str, list[str]] = {
+    sections: dict[str, list[str]] = {
         "Why": _causes(journal),
+        "What to do": advice(journal),
         "Verdicts that changed": [_sentence(alert) for alert in journal.alerts],
         "Not finite": [
             _sentence(found) + (f", the first of {counts[key]} times" if counts[key] > 1 else "")
@@ -161,15 +165,15 @@ def watch_report(journal: Journal, *, log_error: Exception | None = None, width:
         "The watch itself": failures,
         "Gradient norm, unclipped": _norms(journal),
     }
-    for title, sentences in sections.items():
-        if sentences:
-            parts += bullets(title, [f"{sentence}." for sentence in sentences], screen)
-    console = Console(file=out, width=width, color_system=None, force_terminal=False, markup=False)
-    console.print(Group(*parts), highlight=False)
-    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
+    return {
+        title: [each if each.endswith(".") else f"{each}." for each in said]
+        for title, said in sections.items()
+        if said
+    }
 
 
-def _opening(journal: Journal) -> str:
+def opening(journal: Journal) -> str:
+    """Return how much was watched, what was seen of it, and what that cost."""
     budget = journal.budget
     at = sorted({step for looks in journal.looks.values() for step in looks})
     seen = (

@@ -5,7 +5,7 @@ until an optimizer has stepped, with a backward pass; without a gradient, with a
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
@@ -23,9 +23,10 @@ one was timed (one BLAS thread, S = 128 and 256: from 1e-10 for an LSTM to 5e-10
 @dataclass(eq=False, slots=True)
 class Steps:
     """The training steps of a watch, and which module is due for a snapshot: of ``sequences`` over
-    ``max_lag`` steps, ``every`` so many training steps, judged by the thresholds. ``end_last`` is
-    called before a training step begins, ``before_backward`` before its first gradient is there;
-    ``closing`` says that there is no other.
+    ``max_lag`` steps, at least ``required_lag``, to which the gradient should reach, ``every`` so
+    many training steps, judged by the thresholds. ``end_last`` is called before a training step
+    begins, ``before_backward`` before its first gradient is there; ``closing`` says that there is
+    no other.
     """
 
     journal: Journal
@@ -33,6 +34,7 @@ class Steps:
     max_lag: int
     sequences: int
     thresholds: Thresholds
+    required_lag: int | None = None
     end_last: Callable[[], None] = lambda: None
     before_backward: Callable[[], None] = lambda: None
     backward_seen: bool = False
@@ -42,10 +44,12 @@ class Steps:
     _next: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("every", "max_lag", "sequences"):
+        needed = () if self.required_lag is None else ("required_lag",)
+        for name in ("every", "max_lag", "sequences", *needed):
             value = getattr(self, name)
             if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
                 raise SettingError(f"{name} is {value!r}; choose a whole number, 1 or more")
+        self.max_lag = max(self.max_lag, self.required_lag or 0)
 
     @property
     def now(self) -> int:
@@ -92,5 +96,8 @@ class Steps:
             # Such inputs say nothing about the network; the next call may.
             self._next[name] = self.now + 1
             return
-        self.journal.record(take_snapshots(sample, lags, self.thresholds))
+        asked = replace(sample, required_lag=self.required_lag)
+        found = take_snapshots(asked, lags, self.thresholds)
+        cost = perf_counter() - started
+        self.journal.record(replace(each, cost=cost / len(found)) for each in found)
         self.journal.charge(name, perf_counter() - started, len(sample.sequences) * lags)

@@ -21,9 +21,10 @@ LESSONS = (
     ("memory", "horizon"),
     ("store",),
     ("cluster",),
+    ("integrations",),
     (),
 )
-WITHOUT_ROWS = ("backprop", "bptt", "vanishing", "cluster")
+WITHOUT_ROWS = ("backprop", "bptt", "vanishing", "cluster", "integrations")
 
 
 @pytest.mark.parametrize("words", LESSONS, ids=" ".join)
@@ -285,7 +286,7 @@ def test_the_list_fits_a_screen(shown: Run) -> None:
 def test_the_list_names_every_topic_of_the_help_page(shown: Run) -> None:
     listed, page = shown("explain").stdout, shown("explain", "--help").stdout
 
-    for topic in ("backprop", "bptt", "vanishing", "verdict", "store", "cluster"):
+    for topic in ("backprop", "bptt", "vanishing", "verdict", "store", "cluster", "integrations"):
         assert f" {topic}" in listed
         assert f" {topic} " in page
     assert "memory horizon" in " ".join(listed.split())
