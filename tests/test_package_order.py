@@ -81,7 +81,7 @@ THIRD_PARTIES: Mapping[str, Callable[[PurePosixPath], bool]] = {
     "distributed": lambda path: path == PurePosixPath(PACKAGE, "sweep", "executors.py"),
     "torch": lambda path: top_package(path) in {"torch", "frameworks"},
     **dict.fromkeys(("lightning", "optuna", "pytest", "transformers"), integrates),
-    "keras": compares_with_keras,
+    "keras": lambda path: compares_with_keras(path) or integrates(path),
     "jax": lambda path: top_package(path) == "jax" or compares_with_keras(path),
     "tensorflow": compares_with_keras,
 }

@@ -22,11 +22,13 @@ from gradscope.cli.options import (
     Html,
     Load,
     Save,
+    Summary,
     WeightsFile,
     option,
 )
 from gradscope.cli.output import (
     Place,
+    append,
     note,
     progress_bar,
     show,
@@ -54,7 +56,7 @@ REGIMES: dict[FailOn, tuple[Regime, ...]] = {
 
 
 @takes_settings()
-def analyze(
+def analyze(  # noqa: PLR0913, PLR0917 (each is an option)
     call: Call,
     file: FileOrCode = None,
     load: Load = None,
@@ -62,12 +64,15 @@ def analyze(
     html: Html = None,
     save: Save = None,
     fail_on: FailWhen = None,
+    summary: Summary = None,
     full: Full = False,
 ) -> None:
     """Analyze a recurrent network, trained here or from a file: whether gradients vanish or
     explode, how far back they reach, and why.
     """
     prepare_pictures(call.place, png, save, html)
+    if summary is not None:
+        append(summary, "")
     asked = call.values(load=load, **{**weights_of(file), **call.place.view.needs})
     from gradscope.analysis.results import Analysis
     from gradscope.report.documents.analysis import analysis_document
@@ -80,10 +85,15 @@ def analyze(
         raise SettingError("--save is given, but code of your own is not saved; leave it out")
     analysis = study_code(asked) if code else analysis_with_bars(asked)
     if not isinstance(analysis, Analysis):
-        show_mixers(place, analysis, asked, {"--png": png, "--html": html, "--fail-on": fail_on})
+        unmade = {"--png": png, "--html": html, "--fail-on": fail_on, "--summary": summary}
+        show_mixers(place, analysis, asked, unmade)
         return
     call.place.view.require(analysis)
     show(place, (analysis,), analysis_page, analysis_document, profile_rows)
+    if summary is not None:
+        from gradscope.report.summary import analysis_summary
+
+        append(summary, analysis_summary(analysis))
     finish(place, analysis, "analyze", png, html, save, fail_on)
 
 

@@ -125,6 +125,15 @@ def write_file(path: Path, content: bytes, *, force: bool) -> None:
     note(f"wrote {path}")
 
 
+def append(path: Path, text: str) -> None:
+    """Append text to a file; OutputError where that cannot be done."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}; choose another") from error
+
+
 def write_figures(
     place: Place, figures: Sequence[Path] | None, draw: Callable[[str], bytes]
 ) -> None:

@@ -132,12 +132,7 @@ class Watch(Instrument):
         for title in sorted(self._unseen) if self.journal.steps else ():
             self.journal.refuse(title, Refusal.UNSEEN)
         self._layers.clear()
-        ended = self.journal.budget.clock()
-        self.journal.budget.clock = lambda: ended
-        try:
-            self._tell_snapshots()
-        finally:
-            self._log.write(self.report())
+        self.finish()
 
     def __enter__(self) -> Self:
         return self
@@ -222,7 +217,7 @@ class Watch(Instrument):
                 check(name, call)
 
         self._guarded(name, examine)
-        self._tell_snapshots()
+        self.tell_snapshots()
 
     def _call_again(self, name: str, call: Call) -> None:
         """Call a compiled module without its graph, so that what is within is seen."""

@@ -70,10 +70,20 @@ class Instrument:
     def _repr_html_(self) -> str:
         return self.html()
 
+    def finish(self) -> None:
+        """Stop the clock, hand on the last snapshots, and write the report to the log."""
+        ended = self.journal.budget.clock()
+        self.journal.budget.clock = lambda: ended
+        self._steps.closing = True
+        try:
+            self.tell_snapshots()
+        finally:
+            self._log.write(self.report())
+
     def _catch_up(self) -> None:
         """Record what was measured and is not yet read."""
 
-    def _tell_snapshots(self) -> None:
+    def tell_snapshots(self) -> None:
         """Hand on the snapshots of training steps that have ended; errors of a person's function
         are theirs.
         """

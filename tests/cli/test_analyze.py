@@ -332,3 +332,28 @@ def test_a_panel_that_would_be_empty_is_refused(
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert not (tmp_path / "empty.png").exists()
+
+
+def test_a_summary_that_cannot_be_written_is_refused_before_anything_is_computed(
+    call: Run, tmp_path: Path
+) -> None:
+    place = tmp_path / "nowhere" / "summary.md"
+
+    done = call("analyze", "--hidden", "4", "--steps", "8", "--summary", str(place))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_words_of_a_summary_are_no_markup(call: Run, tmp_path: Path) -> None:
+    np.savetxt(tmp_path / "a_*b*_<i>.csv", np.sin(np.arange(80.0)), header="x_1", comments="")
+
+    done = call(
+        *("analyze", "--data", str(tmp_path / "a_*b*_<i>.csv"), "--hidden", "4", "--steps", "8"),
+        *("--updates", "0", "--summary", str(tmp_path / "summary.md")),
+    )
+
+    assert done.returncode == 0
+    text = (tmp_path / "summary.md").read_text("utf-8")
+    assert text.startswith("### ")
+    assert r"a\_\*b\*\_\<i\>.csv" in text

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gradscope.cli.app import run
@@ -102,6 +103,18 @@ def test_hugging_face(names: dict[str, Any], tmp_path: Path) -> None:
     exec(EXAMPLES["accelerate"], {**names, "rows": rows} | names | {"rows": rows})  # noqa: S102
 
 
+def test_keras(names: dict[str, Any]) -> None:
+    keras = pytest.importorskip("keras", reason="the example is for its models")
+    model = keras.Sequential([keras.layers.Input((60, 1)), keras.layers.GRU(4)])
+    model.compile("sgd", "mse")
+    rng = np.random.default_rng(0)
+    names |= {"model": model, "x": rng.standard_normal((8, 60, 1)), "y": np.zeros((8, 4))}
+
+    exec(EXAMPLES["keras"], names)  # noqa: S102
+
+    assert names["callback"].watch.snapshots[0].layer == "gru"
+
+
 def test_optuna(names: dict[str, Any]) -> None:
     optuna = pytest.importorskip("optuna", reason="the example is for its studies")
     names["study"] = optuna.create_study()
@@ -121,10 +134,20 @@ def test_pytest(names: dict[str, Any], gradscope_reaches: Any) -> None:  # noqa:
     names["test_memory"](gradscope_reaches)
 
 
-def test_the_command_for_ci(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_for_ci(
+    names: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     torch.save(names["model"].state_dict(), "model.pt")
-    line = re.search(r"^gradscope (analyze .*)$", topic("integrations")[1]["text"], re.MULTILINE)
+    np.save("inputs.npy", np.random.default_rng(0).standard_normal((60, 1)))
+    (tmp_path / "summary.md").write_text("Tests passed.\n")
+    text = topic("integrations")[1]["text"].replace("\\\n", "")
+    line = re.search(r"^gradscope (analyze .*)$", text, re.MULTILINE)
     assert line is not None
 
-    assert run(line[1].split()) == 1
+    assert run(line[1].replace('"$GITHUB_STEP_SUMMARY"', "summary.md").split()) == 1
+
+    before, heading, *rest = (tmp_path / "summary.md").read_text("utf-8").splitlines()
+    assert before == "Tests passed."
+    assert heading.startswith("### The gradient vanishes")
+    assert {"**Why**", "**What to do**"} <= set(rest)
     capsys.readouterr()
