@@ -25,7 +25,7 @@ from gradscope.torch.cell_sequences import CellSequences
 from gradscope.torch.custom_steps import CustomStep, followed_as, measure_projected, undisturbed
 from gradscope.torch.gradients import EagerHook, GradientNorms, Hook, Scaler, read_norms
 from gradscope.torch.mixers import listened
-from gradscope.torch.reading import CELLS, LAYERS, Call, not_finite, read_bad
+from gradscope.torch.reading import CELLS, LAYERS, Call, findings, not_finite, read_bad
 from gradscope.watch.instrument import Instrument, OnSnapshot
 from gradscope.watch.journal import Journal, Refusal, TimeBudget
 from gradscope.watch.page import Log, WatchLog
@@ -109,6 +109,7 @@ class Watch(Instrument):
         self._sequences = CellSequences(steps)
         steps.before_backward = partial(self._at_sequences, self._sequences.look)
         self._layers: dict[str, Call] = {}
+        self._seen_at: dict[str, int] = {}
         self._unread: list[Callable[[], None]] = []
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._attach_to_layers(module, cells)
@@ -273,8 +274,11 @@ class Watch(Instrument):
         self._steps.begin(name, graded=call.graded)
         if found := not_finite(call):
             self._unread.append(partial(read_bad, self.journal, name, self._steps.now, 1, found))
+        earlier = self._seen_at.get(name) != self._steps.now
+        for each, of in findings(call, self._layers.get(name) if earlier else None).items():
+            self.journal.find(name, each, *of)
         self._look(name, call)
-        self._layers[name] = call
+        self._layers[name], self._seen_at[name] = call, self._steps.now
 
     def _look(self, name: str, call: Call) -> None:
         started, steps, (n_steps, available) = perf_counter(), self._steps, reading.sizes_of(call)

@@ -21,7 +21,7 @@ from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.cells import Cell
 from gradscope.model.stack import Layer, LayerWeights, cell_without_readout
 from gradscope.names import CellName
-from gradscope.watch.journal import Journal, NonFinite, Quantity
+from gradscope.watch.journal import Finding, Journal, NonFinite, Quantity
 from gradscope.watch.replay import Sample
 
 LAYERS = (nn.RNN, nn.GRU, nn.LSTM)
@@ -69,7 +69,9 @@ def call_of(module: nn.Module, given: Any, named: Any, output: Any, *, graded: b
     if isinstance(module, CELLS):
         state = pytree.tree_map(torch.zeros_like, result) if state is None else state
         inputs, state, result = pytree.tree_map(torch.atleast_2d, (inputs, state, result))
-    return Call(module, inputs, state, result, graded)
+    first = pytree.tree_leaves(values.get("hx"))
+    attached = any(isinstance(each, Tensor) and each.grad_fn is not None for each in first)
+    return Call(module, inputs, state, result, graded, attached or isinstance(module, CELLS))
 
 
 def recurrent_kind(module: nn.Module) -> str | None:
@@ -77,6 +79,22 @@ def recurrent_kind(module: nn.Module) -> str | None:
     scripted = module.original_name if isinstance(module, torch.jit.ScriptModule) else None
     names = {each.__name__ for each in (*LAYERS, *CELLS) if isinstance(module, each)} | {scripted}
     return next((each.__name__ for each in (*LAYERS, *CELLS) if each.__name__ in names), None)
+
+
+def findings(call: Call, last: Call | None) -> dict[Finding, tuple[int, int]]:
+    """Return what a layer's call is given that says nothing, or too much, with of how many of its
+    sequences that is so; ``last`` is its last call, if that was in another training step.
+    """
+    found, sequences = {}, sizes_of(call)[1]
+    if isinstance(call.inputs, PackedSequence):
+        at_second = int(call.inputs.batch_sizes[1:2].sum())
+        if 0 < at_second < sequences:
+            found[Finding.ONE_STEP] = sequences - at_second, sequences
+    if last is not None and last.output is not None and call.attached and call.states:
+        ends = pytree.tree_leaves(last.output[1])
+        if ends[0].data_ptr() == call.states[0].data_ptr():
+            found[Finding.STATE_CARRIED] = sequences, sequences
+    return found
 
 
 def kind_of(module: Any) -> CellName:

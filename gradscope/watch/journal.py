@@ -60,6 +60,23 @@ class NonFinite(NamedTuple):
     sequence: int | None = None
 
 
+class Finding(StrEnum):
+    """What a layer is given that says nothing, or too much."""
+
+    STATE_CARRIED = "state-carried-with-its-graph"
+    ONE_STEP = "sequences-of-one-step"
+
+
+class Found(NamedTuple):
+    """A finding in a call, about some of its sequences."""
+
+    step: int
+    title: str
+    finding: Finding
+    of_them: int
+    sequences: int
+
+
 class NotWatched(NamedTuple):
     """A module that is not watched, and why."""
 
@@ -75,7 +92,7 @@ class Failure(NamedTuple):
     error: str
 
 
-Event = NewVerdict | NonFinite | NotWatched | Failure
+Event = NewVerdict | NonFinite | Found | NotWatched | Failure
 
 
 @dataclass(slots=True)
@@ -116,10 +133,10 @@ class Journal:
 
     ``steps`` counts the steps of the optimizer, or passes until one has ``optimized``; ``every`` so
     many, a snapshot of each of ``n_modules`` is due. ``losses`` has steps and their errors,
-    ``diagnoses`` has the last of every layer,
-    ``trouble`` the first occurrence of what was not finite, ``looks`` the steps at which each
-    module had a snapshot, ``_costs`` the seconds per sequence and lag in its last, ``_waiting`` the
-    step and expected cost of those that did not fit.
+    ``diagnoses`` has the last of every layer, ``trouble`` the first occurrence of what was not
+    finite, ``findings`` of each finding, ``looks`` the steps at which each module had a snapshot,
+    ``_costs`` the seconds per sequence and lag in its last, ``_waiting`` the step and expected cost
+    of those that did not fit.
     """
 
     budget: TimeBudget
@@ -135,6 +152,7 @@ class Journal:
     alerts: list[NewVerdict] = field(default_factory=list)
     trouble: dict[tuple[str, Quantity], NonFinite] = field(default_factory=dict)
     trouble_count: Counter[tuple[str, Quantity]] = field(default_factory=Counter)
+    findings: dict[tuple[str, Finding], Found] = field(default_factory=dict)
     refused: list[NotWatched] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     losses: list[tuple[int, float]] = field(default_factory=list)
@@ -217,6 +235,12 @@ class Journal:
         key = (found.title, found.quantity)
         self.trouble_count[key] += 1
         if self.trouble.setdefault(key, found) is found:
+            self.tell(found)
+
+    def find(self, title: str, finding: Finding, of_them: int, sequences: int) -> None:
+        """Keep a finding about so many sequences of a call; report it the first time."""
+        found = Found(self.steps, title, finding, of_them, sequences)
+        if self.findings.setdefault((title, finding), found) is found:
             self.tell(found)
 
     def gradient(self, step: int, norm: float, title: str) -> None:

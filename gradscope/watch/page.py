@@ -25,6 +25,8 @@ from gradscope.watch.journal import (
     ADVANCE,
     Event,
     Failure,
+    Finding,
+    Found,
     Journal,
     NewVerdict,
     NonFinite,
@@ -112,6 +114,15 @@ REFUSAL_WORDS = {
 """Why a module is not watched, and what to do about it."""
 
 
+FINDING_WORDS = {
+    Finding.STATE_CARRIED: "the initial state is the one of the last training step with its graph: "
+    "the gradient goes back into that step too, an error unless its graph is kept; detach it",
+    Finding.ONE_STEP: "{of_them} of {sequences} sequences have a single step, and nothing to carry: "
+    "empty ones that were lengthened? Leave them out",
+}
+"""What a layer is given, and what to do about it."""
+
+
 def _sentence(event: Event) -> str:
     if isinstance(event, NotWatched):
         return f"{event.title} is not watched: {REFUSAL_WORDS[event.refusal]}"
@@ -120,6 +131,8 @@ def _sentence(event: Event) -> str:
         where = "" if event.time_step is None else f" at time step {event.time_step}"
         where += "" if event.sequence is None else f" of sequence {event.sequence}"
         return f"{place}: the {event.quantity} is not finite{where}"
+    if isinstance(event, Found):
+        return f"{place}: {FINDING_WORDS[event.finding].format(**event._asdict())}"
     if isinstance(event, Failure):
         end = f"will not be retried ({event.error}); training continues"
         return f"{place}: the measurement failed and {end}"
@@ -161,6 +174,7 @@ def report_sections(journal: Journal, log_error: Exception | None = None) -> dic
             _sentence(found) + (f", the first of {counts[key]} times" if counts[key] > 1 else "")
             for key, found in journal.trouble.items()
         ],
+        "What it is given": list(map(_sentence, journal.findings.values())),
         "Not watched": _not_watched(journal),
         "The watch itself": failures,
         "Gradient norm, unclipped": _norms(journal),
@@ -232,9 +246,11 @@ def _layers(journal: Journal, screen: Screen) -> Table:
 def _causes(journal: Journal) -> list[str]:
     sentences = []
     for title, diagnosis in journal.diagnoses.items():
-        main = diagnosis.verdict.reason(ReasonCode.MAIN_CAUSE)
-        if main is not None:
-            sentences.append(f"{title}: {reason_sentence(main).removesuffix('.')}")
+        codes = (ReasonCode.MAIN_CAUSE, ReasonCode.HORIZON_UNKNOWN)
+        reasons = [each for code in codes if (each := diagnosis.verdict.reason(code))]
+        sentences += [f"{title}: {reason_sentence(each)}" for each in reasons]
+        if diagnosis.verdict.reason(ReasonCode.HORIZON_UNKNOWN):
+            sentences[-1] += " Where calls have no more steps than that, none can arrive"
     dropped = ", ".join(dict.fromkeys(each.title for each in journal.snapshots if each.dropout))
     left = ", ".join(dict.fromkeys(each.title for each in journal.snapshots if each.left_out))
     sentences += [f"{left}: measured without the dropout within the step"] if left else []
