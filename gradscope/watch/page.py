@@ -117,7 +117,7 @@ REFUSAL_WORDS = {
 FINDING_WORDS = {
     Finding.STATE_CARRIED: "the initial state is the one of the last training step with its graph: "
     "the gradient goes back into that step too, an error unless its graph is kept; detach it",
-    Finding.ONE_STEP: "{of_them} of {sequences} sequences have a single step, and nothing to carry: "
+    Finding.ONE_STEP: "{of_them} of {sequences} sequences have a single step and nothing to carry: "
     "empty ones that were lengthened? Leave them out",
 }
 """What a layer is given, and what to do about it."""
