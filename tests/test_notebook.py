@@ -15,6 +15,7 @@ import pytest
 from matplotlib.image import imread
 
 import gradscope
+from gradscope.report.html import analysis_html
 
 SMALL: Mapping[str, Any] = {"hidden": 4, "steps": 8, "updates": 2, "sequences": 3, "batch": 4}
 
@@ -38,6 +39,9 @@ gradscope.diagnose(chain, required_lag=4)
 )
 
 
+EXPLORING = {"details", "summary", "iframe"}
+
+
 class Page(HTMLParser):
     """A page read back: its words, its pictures, and whether its tags are in order."""
 
@@ -45,6 +49,7 @@ class Page(HTMLParser):
         super().__init__()
         self.words: list[str] = []
         self.pictures: list[dict[str, str | None]] = []
+        self.inside = ""
         self.tags: set[str] = set()
         self._open: list[str] = []
         self.feed(text)
@@ -53,6 +58,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
+        self.inside += dict(attrs).get("srcdoc") or ""
         if tag == "img":
             self.pictures.append(dict(attrs))
         else:
@@ -97,7 +103,7 @@ def test_every_cell_of_a_notebook_shows_a_verdict_and_a_picture() -> None:
         assert ink(picture) > 0.002
         assert len(str(picture["alt"])) > 20
         assert str(picture["alt"]) not in page.text
-        assert page.tags <= {"div", "p", "strong", "img", "ul", "li"}
+        assert page.tags - EXPLORING <= {"div", "p", "strong", "img", "ul", "li"}
 
 
 def test_the_page_of_an_analysis_says_what_the_terminal_says() -> None:
@@ -110,6 +116,7 @@ def test_the_page_of_an_analysis_says_what_the_terminal_says() -> None:
     assert page.text.startswith("The gradient vanishes: ")
     assert "Why" in page.words
     assert "What to do" in page.words
+    assert page.inside == analysis_html(analysis)
     assert len(page.words) >= 4 + len(analysis.last.verdict.reasons) + len(analysis.remedies)
 
 

@@ -12,13 +12,20 @@ from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.notebook_repr import NotebookResult
 from gradscope.report.figures.analysis import analysis_picture, profile_picture
 from gradscope.report.figures.comparison import comparison_picture
-from gradscope.report.html import bullet_list, seen
+from gradscope.report.html import analysis_html, bullet_list, seen
 from gradscope.report.words import headline as words
 from gradscope.report.words.numbers import power_of_ten, steps
 from gradscope.report.words.reasons import reason_sentence, why
 from gradscope.report.words.remedies import advice
 
 WIDTH = "max-width: 60em; width: 100%"
+
+EXPLORE = (
+    '<details><summary>Explore</summary><iframe srcdoc="{page}" loading="lazy" '
+    'title="The report, to explore" style="width: 100%; height: 50em; border: 0">'
+    "</iframe></details>"
+)
+"""The page of an analysis inside that of a notebook; viewers that leave it out show the rest."""
 
 
 def notebook_page(result: NotebookResult) -> str:
@@ -27,9 +34,10 @@ def notebook_page(result: NotebookResult) -> str:
         case Analysis():
             drawn = analysis_picture(result, ".png")
             lists = points("Why", why(result)), points("What to do", *advice(result))
+            page = EXPLORE.format(page=escape(analysis_html(result)))
             about = words.describe(result.settings, result)
             return framed(
-                words.answer(result), about, drawn, *lists, alt=_levels(result.last.profile)
+                words.answer(result), about, drawn, *lists, page, alt=_levels(result.last.profile)
             )
         case Comparison(analyses=()):
             return framed("Nothing was compared: interrupted")
