@@ -48,6 +48,7 @@ def watch(  # noqa: PLR0913 (each is an option)
     cells: Sequence[nn.Module | type] = (),
     required_lag: int | None = None,
     on_snapshot: OnSnapshot = None,
+    live: bool = False,
 ) -> "Watch":
     """Watch the recurrent layers of a model in training: a context manager whose ``close()``
     removes every hook.
@@ -62,13 +63,13 @@ def watch(  # noqa: PLR0913 (each is an option)
     fraction of the time since the first step that snapshots may take, apart from two tenths of a
     second (None: no limit); between them the hooks cost some tenths of a millisecond per call.
     ``log`` gets first verdicts, changes, values that are not finite and, at the end, the report: a
-    function such as ``print``, a ``logging.Logger``, or a file to append to; a logger of numbers
-    (a run of W&B, ``SummaryWriter``, ``mlflow``, ``(MlflowClient(), run_id)``, one of Lightning)
-    gets those of each snapshot; a list is of such. ``scaler`` is the
-    ``GradScaler`` of the loss, only needed where the optimizer is stepped without ``scaler.step``.
-    ``required_lag`` is how many steps back the gradient has to reach, which ``max_lag`` is at
-    least. ``on_snapshot`` is called
-    with each snapshot when its training step has ended; what it raises ends the training.
+    function such as ``print``, a ``logging.Logger``, or a file to append to; a logger of numbers (a
+    run of W&B, ``SummaryWriter``, ``mlflow``, ``(MlflowClient(), run_id)``, one of Lightning) gets
+    those of each snapshot; a list is of such. ``scaler`` is the ``GradScaler`` of the loss, only
+    needed where the optimizer is stepped without ``scaler.step``. ``required_lag`` is how many
+    steps back the gradient has to reach, which ``max_lag`` is at least. ``on_snapshot`` is called
+    with each snapshot when its training step has ended; what it raises ends the training. With
+    ``live`` verdict and reach are drawn anew with each snapshot, in a terminal or a notebook.
 
     Layers in evaluation mode are ignored, and in training calls without a gradient. The gradient
     norm is over the parameters that the optimizer steps, as the last backward pass left them,
@@ -84,7 +85,10 @@ def watch(  # noqa: PLR0913 (each is an option)
     writer = WatchLog(log)
     journal = Journal(TimeBudget(share), writer, every)
     steps = Steps(journal, every, max_lag, sequences, thresholds or Thresholds(), required_lag)
-    return Watch(module, tuple(cells), steps, writer, scaler, on_snapshot)
+    watching = Watch(module, tuple(cells), steps, writer, scaler, on_snapshot)
+    if live:
+        watching.show_live()
+    return watching
 
 
 class Watch(Instrument):
@@ -103,13 +107,10 @@ class Watch(Instrument):
         self._model, self._again = weakref.ref(module), False
         steps.end_last = self._end_step
         self._lock, self._busy, self._trained = threading.RLock(), False, False
-        self._ignored: set[str] = set()
-        self._recomputed: set[str] = set()
-        self._unseen: set[str] = set()
+        self._ignored, self._recomputed, self._unseen = set[str](), set[str](), set[str]()
         self._sequences = CellSequences(steps)
         steps.before_backward = partial(self._at_sequences, self._sequences.look)
-        self._layers: dict[str, Call] = {}
-        self._seen_at: dict[str, int] = {}
+        self._layers, self._seen_at = dict[str, Call](), dict[str, int]()
         self._unread: list[Callable[[], None]] = []
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._attach_to_layers(module, cells)

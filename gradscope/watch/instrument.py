@@ -9,6 +9,7 @@ from gradscope.report.figures.panels import picture_suffix
 from gradscope.report.files import write_whole
 from gradscope.report.formats import to_json
 from gradscope.watch.display import watch_figure, watch_html, watch_picture
+from gradscope.watch.live import LiveView
 from gradscope.watch.numbers import watch_document
 from gradscope.watch.page import WatchLog, watch_report
 from gradscope.watch.replay import Snapshot
@@ -26,6 +27,7 @@ class Instrument:
             raise SettingError(f"on_snapshot is {on_snapshot!r}; {fault}")
         self.journal, self._steps, self._log = steps.journal, steps, log
         self._on_snapshot, self._told = on_snapshot, 0
+        self._live: LiveView | None = None
 
     @property
     def snapshots(self) -> tuple[Snapshot, ...]:
@@ -78,7 +80,19 @@ class Instrument:
         try:
             self.tell_snapshots()
         finally:
+            self._draw(last=True)
             self._log.write(self.report())
+
+    def show_live(self) -> None:
+        """Draw what is recorded with each snapshot, in the terminal or below a notebook's cell."""
+        self._live = LiveView(self.journal, self._steps.required_lag)
+
+    def _draw(self, *, last: bool = False) -> None:
+        try:
+            if self._live is not None:
+                self._live.draw(last=last)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the training goes on)
+            self._live, self._log.error = None, self._log.error or error
 
     def _catch_up(self) -> None:
         """Record what was measured and is not yet read."""
@@ -91,6 +105,7 @@ class Instrument:
         ended = [each for each in waiting if each.step < self._steps.now or self._steps.closing]
         if ended:
             self._catch_up()
+            self._draw()
         for _ in ended:
             snapshot = self.journal.snapshots[self._told]
             self._told += 1

@@ -150,7 +150,7 @@ def watch_report(journal: Journal, *, log_error: Exception | None = None, width:
         parts += [_layers(journal, screen), Text()]
     for title, sentences in report_sections(journal, log_error).items():
         parts += bullets(title, sentences, screen)
-    console = Console(file=out, width=width, color_system=None, force_terminal=False, markup=False)
+    console = Console(file=out, width=width, color_system=None, markup=False, force_jupyter=False)
     console.print(Group(*parts), highlight=False)
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
 

@@ -231,3 +231,28 @@ def test_thousands_of_steps_leave_their_losses_and_gradient_norms_behind_and_no_
 
     # Two pairs of a step and a number for each: 4 × 32 bytes, two tuples of 56, their places.
     assert (held[1] - held[0]) / 4_000 < 320
+
+
+def test_a_live_view_is_six_lines_with_what_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    train(torch.nn.LSTM(1, 4, num_layers=5), live=True, required_lag=20)
+
+    *_, last = capsys.readouterr().err.split("Watched")
+    lines = last.splitlines()
+    assert len(lines) <= 5
+    assert sum("of 20 needed" in line for line in lines) >= 3
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_live_view_that_fails_ends_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradscope.watch.live import LiveView
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("the terminal is gone")
+
+    monkeypatch.setattr(LiveView, "draw", fail)
+
+    watching = train(rnn(), live=True)
+
+    assert len(watching.snapshots) == 3
+    assert "the terminal is gone" in watching.report()
