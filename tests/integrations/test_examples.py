@@ -112,7 +112,7 @@ def test_keras(names: dict[str, Any]) -> None:
 
     exec(EXAMPLES["keras"], names)  # noqa: S102
 
-    assert names["callback"].watch.snapshots[0].layer == "gru"
+    assert names["callback"].watch.snapshots[0].layer == model.layers[0].name
 
 
 def test_optuna(names: dict[str, Any]) -> None:
