@@ -53,6 +53,9 @@ def missing(table: Table) -> list[str]:
     return [str(each) for each in absent if (table.name, str(each)) not in ABSENT]
 
 
+FOR_FRAMEWORKS = ("gradscope.torch", "gradscope.frameworks", "gradscope.integrations")
+
+
 def modules() -> Iterator[ModuleType]:
     """Yield every module of gradscope; those for a framework that is not installed are left out."""
     for found in pkgutil.walk_packages(gradscope.__path__, "gradscope.", onerror=lambda _: None):
@@ -60,7 +63,7 @@ def modules() -> Iterator[ModuleType]:
             try:
                 yield importlib.import_module(found.name)
             except ImportError:
-                assert found.name.startswith(("gradscope.torch", "gradscope.frameworks"))
+                assert found.name.startswith(FOR_FRAMEWORKS)
 
 
 TABLES = {id(table.entries): table for module in modules() for table in tables_of(module)}
