@@ -53,7 +53,9 @@ def missing(table: Table) -> list[str]:
     return [str(each) for each in absent if (table.name, str(each)) not in ABSENT]
 
 
-FOR_FRAMEWORKS = ("gradscope.torch", "gradscope.frameworks", "gradscope.integrations")
+FOR_FRAMEWORKS = tuple(
+    f"gradscope.{each}" for each in ("torch", "jax", "frameworks", "integrations")
+)
 
 
 def modules() -> Iterator[ModuleType]:
